@@ -1,0 +1,38 @@
+# make serve | test | check | lint | lock: each does its own set-up on a fresh clone that has python3 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 3000
+HOST ?= 127.0.0.1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+# BentoML reports usage to its makers unless it is told not to.
+export BENTOML_DO_NOT_TRACK ?= True
+
+.PHONY: setup serve test lint check lock clean
+setup: .venv/.installed
+
+.venv/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+serve: setup
+	$(BIN)/bentoml serve service:Analyzer --host $(HOST) --port $(PORT)
+
+test: setup
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test
+
+# Exact versions and hashes of everything, from the ranges in pyproject.toml.
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --no-emit-index-url \
+		--no-header --no-annotate --quiet --upgrade -o requirements.lock
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,165 @@
+"""A training run to a bundle: round, convert, compare, calibrate, write."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from export.parity import check_parity
+from export.to_onnx import OPSET, round_to_half, to_onnx
+from training.dataset import Split, prepare_all, read_split
+from training.fit import TrainingRecord
+from wbc.adaptation.calibration import fit_temperature, negative_log_likelihood, probabilities
+from wbc.adaptation.review import ReviewThresholds, fit_min_confidence
+from wbc.bundle import KERAS, MANIFEST, ONNX, Bundle, DataSource, Manifest, sha256, write_manifest
+from wbc.errors import ExportError
+from wbc.inference import OnnxClassifier
+from wbc.labels import CLASSES
+from wbc.nn.classifier import ATTENTION, Backbone, build_classifier, densenet121
+from wbc.preprocessing.pipeline import Preprocessor, probe
+
+PARITY_IMAGES_A_CLASS = 8
+
+PBC = DataSource(
+    name="PBC (peripheral blood cell images), Hospital Clínic de Barcelona",
+    licence="CC BY 4.0",
+    citation="Acevedo et al., Data in Brief 30 (2020) 105474, doi 10.17632/snkd93bnjr.1",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """An export.
+
+    Attributes:
+        run: folder of a training run, with `model.keras` and `training.json`.
+        output: folder of the bundle; replaced as a whole once everything is checked.
+        data_root: folder of the splits; `Val` calibrates and compares.
+        name: the bundle's name.
+        version: the bundle's version.
+        source: what the model was trained on.
+        half: round the weights to half precision first.
+        limit: `Val` images a class; 0 is all.
+    """
+
+    run: Path
+    output: Path
+    data_root: Path
+    name: str = "densenet121-wbc"
+    version: str = "1"
+    source: DataSource = PBC
+    half: bool = True
+    limit: int = 0
+
+
+def export_bundle(config: ExportConfig, *, backbone: Backbone = densenet121) -> Bundle:
+    """Write a bundle and load it back.
+
+    Raises:
+        ExportError: the run's folder has no model or record.
+        ParityError: the graph does not compute what the model computes; nothing is written.
+        DataError: there is no `Val` split.
+    """
+    for name in (KERAS, "training.json"):
+        if not (config.run / name).is_file():
+            raise ExportError(f"{config.run} has no {name}; expected the results folder of `wbc train`")
+    record = TrainingRecord.model_validate_json((config.run / "training.json").read_bytes())
+    preprocessor = Preprocessor(record.preprocessing)
+    trained = keras.saving.load_model(config.run / KERAS, compile=False)
+    model = build_classifier(record.preprocessing.size, backbone)
+    model.set_weights(trained.get_weights())
+    if config.half:
+        round_to_half(model)
+    val = read_split(config.data_root, "Val", config.limit)
+    images = prepare_all(val, preprocessor, record.preprocessing.size)
+    with tempfile.TemporaryDirectory() as temporary:
+        staging = Path(temporary)
+        model.save(staging / KERAS)
+        _deflate(staging / KERAS)
+        to_onnx(model, staging / ONNX)
+        classifier = OnnxClassifier(staging / ONNX)
+        parity = check_parity(model, classifier, images[_spread(val)])
+        manifest = _manifest(config, record, preprocessor, _logits(classifier, images), val, parity)
+        manifest = manifest.model_copy(update={"files": {name: sha256(staging / name) for name in (KERAS, ONNX)}})
+        config.output.mkdir(parents=True, exist_ok=True)
+        for old in (MANIFEST, ONNX, KERAS, "MODEL_CARD.md", "evaluation.json"):
+            (config.output / old).unlink(missing_ok=True)
+        for name in manifest.files:
+            shutil.copyfile(staging / name, config.output / name)
+        write_manifest(config.output, manifest)
+    return Bundle.load(config.output)
+
+
+def _spread(val: Split) -> NDArray[np.int64]:
+    """Positions of a few images of each class, evenly spaced."""
+    chosen = []
+    for label in range(len(CLASSES)):
+        positions = np.flatnonzero(val.labels == label)
+        count = min(PARITY_IMAGES_A_CLASS, len(positions))
+        chosen.append(positions[np.linspace(0, len(positions) - 1, count).astype(int)] if count else positions)
+    return np.concatenate(chosen)
+
+
+def _logits(classifier: OnnxClassifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.concatenate([classifier(images[i : i + 16]).logits for i in range(0, len(images), 16)])
+
+
+def _manifest(
+    config: ExportConfig,
+    record: TrainingRecord,
+    preprocessor: Preprocessor,
+    logits: NDArray[np.float32],
+    val: Split,
+    parity: dict[str, float],
+) -> Manifest:
+    temperature = fit_temperature(logits, val.labels)
+    calibrated = probabilities(logits, temperature)
+    correct = calibrated.argmax(axis=1) == val.labels
+    threshold = fit_min_confidence(calibrated.max(axis=1), correct)
+    training = record.model_dump(mode="json", exclude={"preprocessing"})
+    # Where a run lay on disk is nobody's business.
+    training["config"] = {k: v for k, v in training["config"].items() if k not in {"data_root", "results_dir"}}
+    training["config"]["weights"] = Path(training["config"]["weights"]).name
+    training["exported"] = {
+        "val_images": len(val.labels),
+        "val_accuracy": round(float(correct.mean()), 6),
+        "val_nll_before": round(negative_log_likelihood(logits, val.labels), 6),
+        "val_nll_after": round(negative_log_likelihood(logits, val.labels, temperature), 6),
+        "val_flagged": round(float((calibrated.max(axis=1) < threshold).mean()), 6),
+        "weights": "rounded to half precision" if config.half else "single precision",
+    }
+    return Manifest(
+        name=config.name,
+        version=config.version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        labels=CLASSES,
+        preprocessing=record.preprocessing,
+        preprocessing_probe=probe(preprocessor),
+        temperature=round(temperature, 5),
+        review=ReviewThresholds(min_confidence=threshold),
+        gradcam_layer=ATTENTION,
+        opset=OPSET,
+        parity=parity,
+        training=training,
+        data=config.source,
+        versions={name: version(name) for name in ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime-gpu", "numpy")},
+        files={},
+    )
+
+
+def _deflate(path: Path) -> None:
+    """Compress a `.keras` archive, which Keras stores uncompressed."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, data in members:
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED, 9)

@@ -1,0 +1,128 @@
+"""The page as a test sees it: what is on it, and the hands that work it. Every wait ends in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.remote.webelement import WebElement
+
+PATIENCE_S = 30.0
+
+
+class Page:
+    """One browser on one address."""
+
+    def __init__(self, driver: Chrome, url: str) -> None:
+        self.driver = driver
+        self.url = url
+
+    def open(self) -> Page:
+        """Load the page as a browser that has never seen it, in English."""
+        self.driver.get(f"{self.url}/web/icon.svg")
+        self.run("localStorage.clear(); sessionStorage.clear(); localStorage.setItem('wbc.language', 'en')")
+        return self.reload()
+
+    def reload(self) -> Page:
+        """Load the page again with what the browser remembers."""
+        self.driver.get(self.url)
+        self.wait("the page has started", lambda: self.run("return document.body.dataset.ready") == "true")
+        return self
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the page a viewport of this size; `reset_view` takes it away."""
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
+
+    def prefer(self, scheme: str) -> None:
+        """Let the system ask for `light` or `dark`."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    def reset_view(self) -> None:
+        """The window's own size, the system's own media."""
+        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """The value of a script in the page."""
+        return self.driver.execute_script(script, *arguments)
+
+    def module(self, name: str, expression: str) -> Any:
+        """The value of an expression on `m`, the page's own module of this name."""
+        script = f"""
+            const done = arguments[arguments.length - 1];
+            import(new URL("web/{name}", document.baseURI)).then((m) => done({expression}), (e) => done(String(e)));
+        """
+        return self.driver.execute_async_script(script)
+
+    def wait(self, what: str, condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+        """Wait until the condition holds, or fail saying what did not come."""
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            try:
+                if condition():
+                    return
+            except StaleElementReferenceException:
+                pass
+            time.sleep(0.03)
+        raise AssertionError(f"not within {patience_s:g} s: {what}")
+
+    def get(self, testid: str) -> WebElement:
+        """The element that index.html or a view marks with this `data-testid`."""
+        return self.driver.find_element("css selector", f'[data-testid="{testid}"]')
+
+    def all(self, selector: str) -> list[WebElement]:
+        """All elements of a CSS selector."""
+        return self.driver.find_elements("css selector", selector)
+
+    def text(self, testid: str) -> str:
+        """The visible text of a marked element."""
+        return self.get(testid).text
+
+    def choose(self, files: Iterable[Path]) -> None:
+        """Choose files with the file input."""
+        self.get("file-input").send_keys("\n".join(str(path) for path in files))
+
+    def drop(self, paths: Iterable[Path]) -> None:
+        """Drop files or folders on the drop zone, through the browser's own drag and drop."""
+        zone = self.get("drop-zone").rect
+        event = {
+            "x": zone["x"] + zone["width"] / 2,
+            "y": zone["y"] + zone["height"] / 2,
+            "data": {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1},
+        }
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.driver.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, **event})
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, wherever the focus is."""
+        for key in keys:
+            ActionChains(self.driver).send_keys(key).perform()
+
+    def wait_settled(self) -> None:
+        """Wait until nothing is on its way any more."""
+        self.wait("cells on the page", lambda: self.all('[data-testid="cell"], [data-testid="error"]'))
+        self.wait("every image settled", lambda: not self.get("progress").is_displayed(), 120)
+
+    def cells(self, **data: str) -> list[WebElement]:
+        """The gallery's tiles with these data attributes: `cells(standing="review")`."""
+        return self.all('[data-testid="cell"]' + "".join(f'[data-{key}="{value}"]' for key, value in data.items()))
+
+    def counts(self) -> dict[str, int]:
+        """The differential's counts by class, as they stand on the page."""
+        rows = self.all('[data-testid="differential"] tbody[data-class]')
+        counted = {row.get_attribute("data-class"): row.find_element("css selector", '[data-testid="count"]') for row in rows}
+        return {str(name): int(cell.text) for name, cell in counted.items()}
+
+    def complaints(self) -> list[str]:
+        """What the browser complained about since last asked, other than refused requests."""
+        entries = self.driver.get_log("browser")
+        return [e["message"] for e in entries if e["level"] == "SEVERE" and "Failed to load resource" not in e["message"]]

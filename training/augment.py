@@ -1,0 +1,114 @@
+"""Augmentation before preprocessing: what is done, how often and in which order. Seeded, outside the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from training.cell_transforms import crop_to_cell, lab_jitter, randomise_background
+from training.transforms import (
+    Geometry,
+    Rgb,
+    blur,
+    compress,
+    lower_resolution,
+    quantise,
+    sensor_noise,
+    stain_jitter,
+    tone,
+    warp,
+    white_balance,
+)
+from wbc.labels import CLASSES
+from wbc.preprocessing.foreground import find_foreground
+
+Policy = Literal["none", "published", "robust"]
+
+# published: flips, rotation and the zoom of the published training. robust: reaches cells twice as large in the frame.
+GEOMETRY: dict[str, Geometry] = {
+    "published": Geometry(zoom=(0.85, 1.15), shift=0.05),
+    "robust": Geometry(zoom=(0.75, 2.0), shift=0.08),
+}
+
+PUBLISHED_STEPS: dict[str, dict[str, float]] = {
+    "published": {"crop_prob": 0.2, "bg_randomization_prob": 0.15, "stain_jitter_prob": 0.3},
+}
+"""Probabilities of the published training, by policy; `robust` has its own stain jitter and frames the cell, so there
+each is 0 unless it is asked for."""
+
+DEGRADATIONS: tuple[tuple[float, Callable[[Rgb, np.random.Generator], Rgb]], ...] = (
+    (0.4, blur),
+    (0.3, lower_resolution),
+    (0.2, sensor_noise),
+    (0.1, quantise),
+    (0.3, compress),
+)
+"""What a worse camera does, with its probability, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a picture is varied.
+
+    Attributes:
+        policy: `published` keeps close to one device; `robust` imitates devices not seen: stain, white balance, focus,
+            resolution, sensor noise and compression (ranges: docs/training.md); `none` leaves every picture as it is.
+        crop_prob: probability of a crop to the found cell.
+        bg_prob: probability of another background around the found cell.
+        bg_strength: share of the new background in the mix.
+        stain_prob: probability of a stain shift in LAB.
+        class_scales: factors on `crop_prob` and `bg_prob`, one a class in the order of the labels.
+    """
+
+    policy: Policy
+    crop_prob: float = 0.0
+    bg_prob: float = 0.0
+    bg_strength: float = 0.35
+    stain_prob: float = 0.0
+    class_scales: tuple[float, ...] = (1.0,) * len(CLASSES)
+
+
+def augment(rgb: Rgb, rng: np.random.Generator, recipe: Recipe, label: int, ramp: float = 1.0) -> Rgb:
+    """One random version of a picture.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        rng: the source of randomness; the same generator state gives the same picture.
+        recipe: how.
+        label: the picture's class, for the class scales.
+        ramp: 0 to 1, scales the probability of the degradations; training raises it over the first epochs.
+
+    Returns:
+        uint8, the same shape.
+    """
+    if recipe.policy == "none":
+        return rgb
+    out = warp(_around_the_cell(rgb, rng, recipe, label), rng, GEOMETRY[recipe.policy])
+    if recipe.policy == "published":
+        return tone(out, rng, spread=0.1)
+    if rng.random() < 0.6:
+        out = stain_jitter(out, rng)
+    if rng.random() < 0.3:
+        out = white_balance(out, rng)
+    out = tone(out, rng, spread=0.25)
+    for probability, step in DEGRADATIONS:
+        if rng.random() < probability * ramp:
+            out = step(out, rng)
+    return out
+
+
+def _around_the_cell(rgb: Rgb, rng: np.random.Generator, recipe: Recipe, label: int) -> Rgb:
+    """The published steps: crop to the cell, stain shift, another background."""
+    scale = recipe.class_scales[label]
+    crops, shifts, swaps = rng.random(3) < (recipe.crop_prob * scale, recipe.stain_prob, recipe.bg_prob * scale)
+    out = rgb
+    if crops:
+        out = crop_to_cell(out, rng, find_foreground(out))
+    if shifts:
+        out = lab_jitter(out, rng)
+    if swaps:
+        out = randomise_background(out, rng, find_foreground(out), recipe.bg_strength)
+    return out

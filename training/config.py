@@ -1,0 +1,244 @@
+"""What a training run is told; saved, resolved, beside its results."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from training.augment import PUBLISHED_STEPS, Policy, Recipe
+from wbc.errors import InvalidParameter
+from wbc.labels import AUX_NEGATIVE, AUX_POSITIVE, CLASSES, index_of
+from wbc.preprocessing.enhance import Variant
+from wbc.preprocessing.framing import Framing
+from wbc.settings import settings
+
+BY_POLICY = {"shown_default": "by policy: published 0.2, 0.15, 0.3; robust 0"}
+"""Help text of the probabilities that `augment.PUBLISHED_STEPS` sets; a test holds it against the table."""
+
+
+class TrainingConfig(BaseModel):
+    """A training run. Every field is an option of `wbc train`; its description is the option's help.
+
+    Raises:
+        pydantic.ValidationError: a value of the wrong type or out of range, or two that contradict each other.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_root: Path = Field(default_factory=lambda: settings().data_root, description="folder of the splits")
+    train_split: str = Field("Train", min_length=1, description="folder of the training split")
+    val_fraction: float = Field(
+        0.15,
+        gt=0,
+        lt=1,
+        description="share of the training split held out, class by class, where there is no Val folder",
+    )
+    limit: int = Field(0, ge=0, description="images a class taken of each split; 0 is all")
+    cache_dir: Path | None = Field(
+        Path("runs/cache"), description="folder of decoded and prepared images; none for no cache"
+    )
+    results_dir: Path = Field(Path("runs/latest"), description="folder for the model, its checkpoints and the report")
+    model_path: Path | None = Field(
+        None, description="where the trained model is written besides results_dir/model.keras"
+    )
+    weights: str = Field("imagenet", description="where to start: none, imagenet, a .weights.h5 or a .keras file")
+    seed: int = Field(1, ge=0, description="seed of weights, order and augmentation")
+
+    preprocessing: Variant = Field("none", description="enhancement filter before the network")
+    framing: Framing = Field(
+        Framing(), description="how the cell is framed: off, cell, or canonical=0.26,strength=0.75,..."
+    )
+    color_normalization: Literal["none", "reinhard"] = Field(
+        "none", description="stain normalisation before the filter"
+    )
+    normalization_reference_samples: int = Field(
+        500, ge=1, description="training images on which the stain references are fitted, evenly spaced over the split"
+    )
+
+    augmentation: Policy = Field("robust", description="augmentation policy, before preprocessing")
+    augmentation_ramp: float = Field(0.3, ge=0, le=1, description="share of phase 2 over which degradations ramp in")
+    crop_prob: float = Field(
+        0.0, ge=0, le=1, description="probability of a crop to the cell", json_schema_extra=BY_POLICY
+    )
+    bg_randomization_prob: float = Field(
+        0.0, ge=0, le=1, description="probability of another background around the cell", json_schema_extra=BY_POLICY
+    )
+    bg_randomization_strength: float = Field(0.35, ge=0, le=1, description="share of the new background in the mix")
+    stain_jitter_prob: float = Field(
+        0.0, ge=0, le=1, description="probability of a stain shift in LAB", json_schema_extra=BY_POLICY
+    )
+    neutrophil_aug_scale: float = Field(
+        0.3, ge=0, description="factor on a neutrophil's crop and background probabilities"
+    )
+    lymphocyte_aug_scale: float = Field(
+        0.6, ge=0, description="factor on a lymphocyte's crop and background probabilities"
+    )
+    balance: float = Field(0.5, ge=0, le=1, description="class balance of sampling: 0 as found, 1 all classes alike")
+
+    img_size: int = Field(224, ge=32, le=224, description="side in pixels at which the network is trained")
+    batch_size: int = Field(32, ge=1, description="images a step")
+    epoch_size: int = Field(0, ge=0, description="images an epoch; 0 is as many as the training split has")
+    phase1_epochs: int = Field(2, ge=0, description="epochs with a frozen backbone")
+    phase2_epochs: int = Field(8, ge=0, description="epochs with the backbone unfrozen")
+    phase1_lr: float = Field(1e-3, gt=0, description="peak learning rate of phase 1")
+    phase2_lr: float = Field(2e-4, gt=0, description="peak learning rate of phase 2")
+    lr_patience: int = Field(
+        0,
+        ge=0,
+        description="epochs without a better one after which the learning rate is reduced; 0 decays it by a cosine",
+    )
+    lr_factor: float = Field(0.5, gt=0, lt=1, description="factor of each reduction of the learning rate")
+    early_stop_patience: int = Field(
+        0, ge=0, description="epochs without a better one after which a phase ends; 0 is never"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
+    unfreeze_from: str | None = Field(
+        None, description="first backbone layer that phase 2 trains; the whole if not given"
+    )
+    batch_norm: Literal["auto", "frozen", "trained"] = Field(
+        "auto",
+        description="the backbone's batch norm in phase 2; auto trains it only where the backbone starts from nothing",
+    )
+    ema: float = Field(0.995, ge=0, lt=1, description="momentum of the weight average that is evaluated; 0 for none")
+
+    main_loss: Literal["focal", "cce"] = Field("cce", description="loss of the main head")
+    label_smoothing: float = Field(0.05, ge=0, lt=1, description="label smoothing of the main head")
+    focal_class_weights: str = Field(
+        "1.2,1.1,1.0,1.1,1.15", description="focal loss: a weight a class in the order of the labels, balanced or none"
+    )
+    disable_aux_binary_head: bool = Field(
+        False, description="train without the auxiliary head; it then always says 0.5"
+    )
+    aux_loss_weight: float = Field(0.2, ge=0, description="weight of the auxiliary head's loss")
+    aux_positive_class: str = Field(AUX_POSITIVE, description="class for which the auxiliary logit is positive")
+    aux_negative_class: str = Field(AUX_NEGATIVE, description="class for which the auxiliary logit is negative")
+
+    xai_sample_count: int = Field(24, ge=0, description="validation images of the focus monitor; 0 turns it off")
+    xai_every_n_epochs: int = Field(2, ge=1, description="epochs between two checks of the focus")
+    xai_focus_threshold: float = Field(0.55, ge=0, le=1, description="least mean focus ratio that is accepted")
+    xai_patience: int = Field(3, ge=1, description="checks in a row below the threshold after which a phase ends")
+
+    tensorboard: bool = Field(True, description="write TensorBoard logs")
+    workers: int = Field(0, ge=0, description="threads that prepare images; 0 is as many as there are cores")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_policy_has_it(cls, data: Any) -> Any:
+        """Probabilities that were not given are those of the policy, so that the saved configuration names them."""
+        if not isinstance(data, dict):
+            return data
+        steps = PUBLISHED_STEPS.get(str(data.get("augmentation", "robust")), {})
+        return {**steps, **{name: value for name, value in data.items() if name not in steps or value is not None}}
+
+    @field_validator("framing", mode="before")
+    @classmethod
+    def _framing_in_words(cls, value: Any) -> Any:
+        if value is False:  # YAML 1.1 reads a bare `off` so
+            return Framing(mode="off")
+        if not isinstance(value, str):
+            return value
+        if "=" not in value:
+            return {"mode": value}
+        return dict(part.strip().split("=", 1) for part in value.split(","))
+
+    @field_validator("aux_positive_class", "aux_negative_class")
+    @classmethod
+    def _known_class(cls, value: str) -> str:
+        return CLASSES[index_of(value)]
+
+    @field_validator("focal_class_weights")
+    @classmethod
+    def _weights_parse(cls, value: str) -> str:
+        parse_class_weights(value, [1] * len(CLASSES))
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.phase1_epochs + self.phase2_epochs == 0:
+            raise ValueError("phase1_epochs and phase2_epochs are both 0; at least one epoch is needed")
+        if self.aux_positive_class == self.aux_negative_class:
+            raise ValueError(
+                f"aux_positive_class and aux_negative_class are both {self.aux_positive_class}; two are needed"
+            )
+        published = type(self).model_fields["focal_class_weights"].default
+        if self.main_loss == "cce" and self.focal_class_weights != published:
+            raise ValueError("focal_class_weights is of the focal loss alone; give main_loss=focal with it")
+        return self
+
+    @property
+    def recipe(self) -> Recipe:
+        """The augmentation of this run."""
+        scales = {"Neutrophil": self.neutrophil_aug_scale, "Lymphocyte": self.lymphocyte_aug_scale}
+        return Recipe(
+            policy=self.augmentation,
+            crop_prob=self.crop_prob,
+            bg_prob=self.bg_randomization_prob,
+            bg_strength=self.bg_randomization_strength,
+            stain_prob=self.stain_jitter_prob,
+            class_scales=tuple(scales.get(name, 1.0) for name in CLASSES),
+        )
+
+    @property
+    def trains_batch_norm(self) -> bool:
+        """Whether phase 2 trains the backbone's batch norm."""
+        return self.batch_norm == "trained" or (self.batch_norm == "auto" and self.weights == "none")
+
+
+def parse_class_weights(text: str, counts: list[int]) -> list[float] | None:
+    """Weights of the focal loss from their option.
+
+    Args:
+        text: `none`, `balanced` (inversely proportional to the counts, mean 1 over the images), or a number a class.
+        counts: training images a class.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if text == "none":
+        return None
+    if text == "balanced":
+        return [sum(counts) / (len(counts) * max(1, count)) for count in counts]
+    try:
+        weights = [float(part) for part in text.split(",")]
+    except ValueError:
+        weights = []
+    if len(weights) != len(CLASSES) or not all(0 <= weight < float("inf") for weight in weights):
+        raise ValueError(
+            f"focal_class_weights={text!r}; none, balanced or {len(CLASSES)} numbers with commas are accepted"
+        )
+    return weights
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a `.yaml`, `.yml` or `.toml` file, names with `-` read as with `_`.
+
+    Raises:
+        InvalidParameter: no such file, another kind of file, bad syntax, or not one table of settings.
+    """
+    if not path.is_file():
+        raise InvalidParameter(f"{path} is no file; a .yaml or .toml file of settings is accepted")
+    try:
+        if path.suffix == ".toml":
+            content = tomllib.loads(path.read_text())
+        elif path.suffix in (".yaml", ".yml"):
+            content = yaml.safe_load(path.read_text()) or {}
+        else:
+            raise InvalidParameter(f"{path} ends in {path.suffix!r}; .yaml, .yml and .toml are accepted")
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise InvalidParameter(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidParameter(f"{path} holds a {type(content).__name__}; a table of settings is accepted")
+    settings_read = {str(name).replace("-", "_"): value for name, value in content.items()}
+    unknown = sorted(set(settings_read) - set(TrainingConfig.model_fields))
+    if unknown:
+        raise InvalidParameter(f"{path} has {', '.join(unknown)}; no such setting, see `wbc train --help`")
+    return settings_read
+
+
+def save_config(config: TrainingConfig, path: Path) -> None:
+    """Write every setting to a YAML file that `read_config` takes back."""
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))

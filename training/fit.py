@@ -1,0 +1,188 @@
+"""The training run: a frozen backbone first, then the whole network; the best epoch is chosen on `Val`."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training import checkpoint, report
+from training.callbacks import BEST, EpochEnd, SetEpoch
+from training.checkpoint import RunState
+from training.config import TrainingConfig, save_config
+from training.dataset import prepare_all
+from training.focus_monitor import FocusSample, XAIFocusMonitor
+from training.logs import RichProgress, TensorBoardLog
+from training.phases import compile_phase, set_trainable, trained_part
+from training.prepare import Build, Setup, prepare
+from training.record import TrainingRecord, versions, write_rows
+from wbc.errors import InvalidParameter
+from wbc.labels import CLASSES
+from wbc.nn.classifier import Backbone, build_classifier, densenet121, load_backbone_weights
+
+__all__ = ["TrainingRecord", "train", "train_model"]
+
+log = logging.getLogger("wbc.training")
+
+Prepared = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""Prepared images and their labels."""
+
+
+def train(
+    config: TrainingConfig,
+    *,
+    resume: bool = False,
+    backbone: Backbone = densenet121,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> TrainingRecord:
+    """Train a classifier; leaves `model.keras`, `training.json`, `history.csv` and a report in `config.results_dir`.
+
+    Args:
+        config: the run.
+        resume: go on after the last finished epoch of the run in `config.results_dir`; a fresh run otherwise.
+        backbone: the feature extractor; tests train a tiny one.
+        callbacks: further Keras callbacks, of both phases.
+
+    Raises:
+        InvalidParameter: a run is there and `resume` was not asked for, or its configuration differs.
+        DataError: the data set is not laid out as expected.
+    """
+
+    def build(config: TrainingConfig) -> keras.Model:
+        model = build_classifier(config.img_size, backbone)
+        load_backbone_weights(model, config.weights)
+        return model
+
+    return train_model(config, build, resume=resume, callbacks=callbacks)
+
+
+def train_model(
+    config: TrainingConfig, build: Build, *, resume: bool = False, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> TrainingRecord:
+    """`train` for any network with the output `main_out` and a layer `embedding` behind its backbone.
+
+    The focus monitor needs the classifier's head: for another network `xai_sample_count` has to be 0.
+    """
+    folder = config.results_dir
+    state = _begin(config, resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_config(config, folder / "config.yaml")
+    setup = prepare(config, build)
+    data, preprocessor, model = setup.data, setup.preprocessor, setup.model
+    val = (
+        prepare_all(data.val, preprocessor, config.img_size, cache=setup.cache, workers=config.workers),
+        data.val.labels,
+    )
+    sample = None
+    if config.xai_sample_count:
+        sample = FocusSample.of(data.val, config.xai_sample_count, preprocessor, config.img_size, setup.cache)
+    part = trained_part(model, config)
+    if checkpoint.exists(folder):
+        checkpoint.load_model(folder, model)
+    for phase in (1, 2):
+        if phase < state.phase:
+            continue
+        if state.phase < phase:
+            # Saved before the phase begins: its first kept epoch replaces the weights that it starts from.
+            state.phase, state.phase_epoch, state.phase_over = phase, 0, False
+            if state.best is not None:
+                model.load_weights(folder / BEST)
+            checkpoint.save(folder, state, model, None)
+        _run_phase(setup, part, state, val=val, sample=sample, callbacks=callbacks)
+    return _finish(setup, state)
+
+
+def _begin(config: TrainingConfig, resume: bool) -> RunState:
+    """The state to go on from.
+
+    Raises:
+        InvalidParameter: a run is there and is not to be resumed, or cannot be with this configuration.
+    """
+    folder, resolved = config.results_dir, config.model_dump(mode="json")
+    if not checkpoint.holds_a_run(folder):
+        return RunState(config=resolved)
+    if not resume:
+        raise InvalidParameter(f"{folder} holds a run already; resume it or name another folder")
+    state = checkpoint.load_state(folder)
+    different = sorted(name for name in resolved if resolved[name] != state.config.get(name))
+    if different:
+        raise InvalidParameter(f"{folder} was begun with another {', '.join(different)}; resume with the same")
+    return state
+
+
+def _run_phase(
+    setup: Setup,
+    part: keras.Model,
+    state: RunState,
+    *,
+    val: Prepared,
+    sample: FocusSample | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Train the rest of the current phase."""
+    config, phase, model = setup.config, state.phase, setup.model
+    epochs, peak = ((config.phase1_epochs, config.phase1_lr), (config.phase2_epochs, config.phase2_lr))[phase - 1]
+    if state.phase_epoch >= epochs or state.phase_over:
+        return
+    set_trainable(model, phase, config)
+    batches = setup.batches(phase)
+    compile_phase(part, config, peak, epochs * len(batches), setup.data.train.counts.tolist())
+    if state.phase_epoch:
+        checkpoint.load_optimizer(config.results_dir, part.optimizer)
+    monitor = None
+    if sample is not None:
+        monitor = XAIFocusMonitor(
+            sample,
+            every=config.xai_every_n_epochs,
+            threshold=config.xai_focus_threshold,
+            patience=config.xai_patience,
+            rows=state.rows(),
+        )
+    end = EpochEnd(whole=model, state=state, config=config, peak=peak, val=val, monitor=monitor)
+    before = len(state.history) - state.phase_epoch
+    watchers = [RichProgress(phase)]
+    if config.tensorboard:
+        watchers.append(TensorBoardLog(config.results_dir / "tensorboard", before))
+    part.fit(
+        batches,
+        initial_epoch=state.phase_epoch,
+        epochs=epochs,
+        callbacks=[SetEpoch(batches), end, *watchers, *callbacks],
+        shuffle=False,
+        verbose=0,
+    )
+
+
+def _finish(setup: Setup, state: RunState) -> TrainingRecord:
+    """Put the best weights into the model and write the model, the record and the report."""
+    config, folder, best = setup.config, setup.config.results_dir, state.best
+    if best is None:
+        raise InvalidParameter("no epoch was finished; there is nothing to keep")
+    model = setup.model
+    model.load_weights(folder / BEST)
+    model.save(folder / "model.keras")
+    if config.model_path is not None:
+        config.model_path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / "model.keras", config.model_path)
+    write_rows(folder / "history.csv", state.history)
+    record = TrainingRecord(
+        config=state.config,
+        preprocessing=setup.preprocessor.spec,
+        train_counts=dict(zip(CLASSES, setup.data.train.counts.tolist(), strict=True)),
+        val_counts=dict(zip(CLASSES, setup.data.val.counts.tolist(), strict=True)),
+        best_epoch=best["epoch"],
+        wall_time_s=round(state.wall_time_s, 1),
+        versions=versions(keras.backend.backend()),
+        val_held_out=setup.data.held_out,
+        unreadable={str(bad.path): bad.reason for bad in setup.data.unreadable},
+        stops=state.stops,
+        parameters=model.count_params(),
+        **{name: best[name] for name in ("val_accuracy", "val_balanced_accuracy", "val_loss", "val_macro_f1")},
+    )
+    (folder / "training.json").write_text(record.model_dump_json(indent=2) + "\n")
+    report.write(folder, record, state.history)
+    return record

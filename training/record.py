@@ -1,0 +1,78 @@
+"""What a run leaves to be read by programs: `training.json`, and `history.csv` with a row an epoch."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from wbc.preprocessing.pipeline import Preprocessing
+
+VERSIONED = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless", "pillow", "scikit-learn")
+"""Packages whose version a run notes, where they are installed."""
+
+
+class TrainingRecord(BaseModel):
+    """What export needs to know of a run; `training.json` beside `model.keras`.
+
+    Attributes:
+        config: the resolved configuration.
+        preprocessing: all that decides what the network sees.
+        train_counts: images a class that were learnt from.
+        val_counts: images a class that the epoch was chosen by.
+        best_epoch: number of the epoch whose weights were kept, counted through both phases from 1.
+        val_accuracy: its share of correct answers on the validation split.
+        val_balanced_accuracy: its mean recall of the classes.
+        val_loss: its cross-entropy, nats.
+        val_macro_f1: its mean F1 of the classes.
+        wall_time_s: seconds of training and evaluation, of all parts of an interrupted run together.
+        versions: of the packages, Python and the backend.
+        val_held_out: whether the validation split was taken from the training split.
+        unreadable: files that were left out, with the reason.
+        stops: why a phase ended before its last epoch.
+        parameters: weights of the model, statistics of batch norm included.
+    """
+
+    config: dict[str, Any]
+    preprocessing: Preprocessing
+    train_counts: dict[str, int]
+    val_counts: dict[str, int]
+    best_epoch: int
+    val_accuracy: float
+    val_balanced_accuracy: float
+    val_loss: float
+    wall_time_s: float
+    versions: dict[str, str]
+    val_macro_f1: float | None = None
+    val_held_out: bool = False
+    unreadable: dict[str, str] = {}
+    stops: dict[str, str] = {}
+    parameters: int | None = None
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Versions of what the run was computed with."""
+    found = {"python": platform.python_version(), "backend": backend}
+    for name in VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """A CSV file with a column for every key that any row has; replaced in one step."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with new.open("w", newline="") as out:
+        writer = csv.DictWriter(out, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    new.replace(path)

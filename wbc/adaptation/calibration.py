@@ -1,0 +1,56 @@
+"""Temperature scaling: confidences that mean what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wbc.errors import InvalidParameter
+
+TEMPERATURES = (0.05, 20.0)
+"""Range that is searched; a fit at its edge is refused."""
+
+
+def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Softmax of `logits / temperature` over the last axis; float64, each row sums to 1."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    exponent = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
+
+
+def negative_log_likelihood(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0
+) -> float:
+    """Mean cross-entropy, in nats, of labels (N,) under logits (N, C)."""
+    chosen = probabilities(logits, temperature)[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(chosen, 1e-300)).mean())
+
+
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """The temperature of least negative log-likelihood (Guo et al. 2017, arXiv 1706.04599), by golden section.
+
+    Args:
+        logits: (N, C).
+        labels: (N,) class indices.
+
+    Raises:
+        InvalidParameter: no sample, or the optimum lies at the edge of `TEMPERATURES` (every sample right, or chance).
+    """
+    if len(labels) == 0:
+        raise InvalidParameter("no sample to fit a temperature on; at least one is needed")
+    low, high = np.log(TEMPERATURES)
+    ratio = (np.sqrt(5.0) - 1.0) / 2.0
+    while high - low > 1e-5:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if negative_log_likelihood(logits, labels, np.exp(left)) < negative_log_likelihood(
+            logits, labels, np.exp(right)
+        ):
+            high = right
+        else:
+            low = left
+    temperature = float(np.exp((low + high) / 2.0))
+    if not TEMPERATURES[0] * 1.01 < temperature < TEMPERATURES[1] / 1.01:
+        raise InvalidParameter(
+            f"temperature {temperature:.3g} lies at the edge of {TEMPERATURES}: the {len(labels)} samples cannot calibrate"
+        )
+    return temperature

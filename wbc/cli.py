@@ -1,0 +1,132 @@
+"""The `wbc` command. Other packages add commands through the entry-point group `wbc.commands`, loaded when used."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from wbc.errors import WBCError
+
+
+class _Command(click.Command):
+    """A command whose expected errors end in one line and exit code 1, not in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WBCError as error:
+            raise click.ClickException(f"{error} [{error.code}]") from error
+
+
+class _Group(click.Group):
+    """A group that finds further commands among the installed entry points and imports one only to run it."""
+
+    command_class = _Command
+
+    def _added(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group="wbc.commands")}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._added()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (own := super().get_command(ctx, cmd_name)) is not None:
+            return own
+        point = self._added().get(cmd_name)
+        return _guarded(point.load()) if point else None
+
+
+def _guarded(command: click.Command) -> click.Command:
+    """Give a command of another package the error handling of `_Command`."""
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            _guarded(child)
+    elif command.callback is not None:
+        inner = command.callback
+
+        def callback(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return inner(*args, **kwargs)
+            except WBCError as error:
+                raise click.ClickException(f"{error} [{error.code}]") from error
+
+        command.callback = callback
+    return command
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wbc")
+@click.option("-v", "--verbose", is_flag=True, help="Log what is being done.")
+def main(verbose: bool) -> None:
+    """White-blood-cell classification: train, measure, export, serve and look into. For research use."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+@main.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--bundle", type=click.Path(file_okay=False, path_type=Path), help="Folder of the model bundle.  [default: WBC_BUNDLE]"
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, as the HTTP interface answers.")
+@click.option("--language", type=click.Choice(["en", "tr"]), default="en", show_default=True, help="Language of the report.")
+@click.option("--report/--no-report", default=True, show_default=True, help="Print the rule-based report.")
+def predict(images: Sequence[Path], bundle: Path | None, as_json: bool, language: Literal["en", "tr"], report: bool) -> None:
+    """Classify IMAGES (files, or folders of them) without a server and without TensorFlow.
+
+    An image that cannot be read is named with the reason, the others are answered, and the exit code is 1.
+    """
+    from rich.console import Console
+
+    from wbc.analysis import Pipeline
+    from wbc.bundle import Bundle
+    from wbc.explain.explainer import rules
+    from wbc.inference import OnnxClassifier
+    from wbc.schemas import ErrorAnswer, ModelInfo, PredictionAnswer
+    from wbc.settings import settings
+
+    loaded = Bundle.load(bundle or settings().bundle)
+    pipeline, classifier = Pipeline(loaded), OnnxClassifier(loaded.onnx_path, threads=settings().threads)
+    model = ModelInfo.of(loaded)
+    console, answers, failed = Console(highlight=False), [], 0
+    for path in _files(images):
+        try:
+            analysis = pipeline.analyze(path.read_bytes(), classifier)
+        except WBCError as error:
+            failed += 1
+            answers.append({"file": str(path), **ErrorAnswer(error=str(error), code=error.code).model_dump()})
+            click.echo(f"{path}: {error} [{error.code}]", err=True)
+            continue
+        text = rules(analysis.facts(), language) if report else None
+        if as_json:
+            answer = PredictionAnswer.of(analysis, model, request_id=path.name, report=text)
+            answers.append({"file": str(path), **answer.model_dump(mode="json", by_alias=True)})
+            continue
+        flag = " [yellow]review[/]" if analysis.review else ""
+        console.print(f"[bold]{analysis.label}[/] {analysis.confidence:6.1%}{flag}  {path}", soft_wrap=True)
+        for reason in analysis.review:
+            console.print(f"  {reason.text}", soft_wrap=True)
+        if text:
+            console.print(f"  {text.text}", soft_wrap=True)
+    if as_json:
+        click.echo(json.dumps(answers, indent=2))
+    if failed:
+        raise SystemExit(1)
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    """The files named, and the image files below the folders named."""
+    from wbc.images import SUFFIXES
+
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        else:
+            files.append(path)
+    return files

@@ -1,0 +1,100 @@
+"""Bytes to RGB pixels and back, within limits. The only code that knows image formats and channel orders."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from wbc.errors import ImageTooLarge, MalformedImage, UnsupportedFormat
+from wbc.settings import settings
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+"""Pillow's names of the formats that are accepted."""
+
+ACCEPTED = "JPG, PNG, BMP, TIFF and WebP images are accepted"
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+"""File name endings, in lower case, of the accepted formats."""
+
+MIN_SIDE = 16
+"""Least width and height in pixels: below it no cell can be told from another."""
+
+
+def decode(data: bytes, *, max_pixels: int | None = None) -> NDArray[np.uint8]:
+    """Decode one image; of several frames the first.
+
+    The format is told from the bytes, not from a file name. Orientation tags are applied, transparency is laid over
+    white (the background of a bright field), CMYK and palettes are converted, 16-bit samples are scaled to 8 bits.
+
+    Args:
+        data: the file's bytes.
+        max_pixels: largest width x height that is decoded; `Settings.max_pixels` where None. It is
+            checked on the header, before any pixel is decoded.
+
+    Returns:
+        RGB uint8 (H, W, 3), C-contiguous.
+
+    Raises:
+        UnsupportedFormat: empty, or not of an accepted format.
+        ImageTooLarge: more pixels than `max_pixels`.
+        MalformedImage: of an accepted format, and damaged, truncated or smaller than 16 pixels.
+    """
+    limit = settings().max_pixels if max_pixels is None else max_pixels
+    if not data:
+        raise UnsupportedFormat(f"received an empty file; {ACCEPTED}")
+    with warnings.catch_warnings():
+        # Our own limit is stricter than Pillow's, and damaged metadata beside sound pixels is no error.
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > limit:
+                    raise ImageTooLarge(
+                        f"{width}x{height} pixels; at most {limit / 1e6:g} megapixels are decoded"
+                    )
+                if min(width, height) < MIN_SIDE:
+                    raise MalformedImage(f"{width}x{height} pixels; at least {MIN_SIDE}x{MIN_SIDE} are needed")
+                image.load()
+                return _to_rgb(ImageOps.exif_transpose(image))
+        except UnidentifiedImageError:
+            raise UnsupportedFormat(f"received {len(data)} bytes of another format; {ACCEPTED}") from None
+        except (ImageTooLarge, MalformedImage):
+            raise
+        except Image.DecompressionBombError as error:
+            raise ImageTooLarge(f"{error}; at most {limit / 1e6:g} megapixels are decoded") from error
+        # What a damaged file makes Pillow's decoders raise; SyntaxError is its name for a broken PNG or TIFF.
+        except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
+            raise MalformedImage(f"the image is damaged or truncated ({error}); {ACCEPTED}") from error
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        samples = np.asarray(image, np.float64)
+        if not np.isfinite(samples).all():
+            raise MalformedImage("the image holds samples that are no finite numbers")
+        # 16-bit integers use their whole range; float TIFFs do so from 0 to 1, or from 0 to 255.
+        top = 65535.0 if image.mode != "F" else (1.0 if samples.max() <= 1.0 else 255.0)
+        grey = np.clip(np.rint(samples * (255.0 / top)), 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, layered)
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"), np.uint8))
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """PNG bytes of an RGB (H, W, 3) or grey (H, W) uint8 picture; no metadata."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", compress_level=3)
+    return out.getvalue()
+
+
+def encode_jpeg(rgb: NDArray[np.uint8], quality: int = 90) -> bytes:
+    """JPEG bytes of an RGB uint8 (H, W, 3) picture; no metadata."""
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, "JPEG", quality=quality)
+    return out.getvalue()

@@ -1,0 +1,107 @@
+"""The classifier: DenseNet121, attention, and a head from which the class activation maps follow in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from wbc.errors import InvalidParameter
+from wbc.labels import CLASSES
+from wbc.nn.activation import MedSwish
+from wbc.nn.attention import WBCAttentionBlock
+
+PARAMETERS = 7_830_509
+"""All weights of `build_classifier()` with its defaults, the batch-norm statistics included."""
+
+ATTENTION = "attention"
+"""Name of the layer whose output is the Grad-CAM target; all layers before it are the backbone."""
+
+Backbone = Callable[[Any], Any]
+"""Maps a float `(N, S, S, 3)` image in [0, 1] to a feature map `(N, h, w, C)`, as Keras tensors."""
+
+
+def densenet121(image: Any) -> Any:
+    """`keras.applications.DenseNet121` without its top, unweighted: `(N, S, S, 3)` to `(N, S/32, S/32, 1024)`."""
+    return keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=image).output
+
+
+def build_classifier(image_size: int = 224, backbone: Backbone = densenet121, *, attention_ratio: int = 16) -> keras.Model:
+    """The model `image uint8 (N, S, S, 3) -> {"main_out": (N, 5) logits, "aux_binary_out": (N, 1) logit}`.
+
+    Backbone, `WBCAttentionBlock`, global average pooling, then Dense 512 and Dense 256, each with batch norm,
+    MedSwish and dropout (0.5, 0.3). The softmax is outside the graph. The auxiliary logit is positive for
+    `labels.AUX_POSITIVE` against `labels.AUX_NEGATIVE` and says nothing of the other classes.
+
+    Args:
+        image_size: side of the square input in pixels; a multiple of 32 for DenseNet121.
+        backbone: the feature extractor.
+        attention_ratio: reduction of the channel attention.
+    """
+    image = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
+    features = backbone(keras.layers.Rescaling(1 / 255.0, name="scale")(image))
+    attended = WBCAttentionBlock(ratio=attention_ratio, name=ATTENTION)(features)
+    x = keras.layers.GlobalAveragePooling2D(name="embedding")(attended)
+    for index, (units, dropout) in enumerate(((512, 0.5), (256, 0.3)), start=1):
+        x = keras.layers.Dense(units, name=f"dense_{index}")(x)
+        x = keras.layers.BatchNormalization(name=f"norm_{index}")(x)
+        x = MedSwish(name=f"medswish_{index}")(x)
+        x = keras.layers.Dropout(dropout, name=f"dropout_{index}")(x)
+    main = keras.layers.Dense(len(CLASSES), dtype="float32", name="main_out")(x)
+    aux = keras.layers.Dense(1, dtype="float32", name="aux_binary_out")(x)
+    return keras.Model(image, {"main_out": main, "aux_binary_out": aux}, name="wbc_classifier")
+
+
+def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers before the attention block, in order."""
+    names = [layer.name for layer in model.layers]
+    return list(model.layers[: names.index(ATTENTION)])
+
+
+def set_backbone_trainable(model: keras.Model, trainable: bool, *, from_layer: str | None = None) -> None:
+    """Freeze the backbone, or unfreeze it from a layer on; its batch-norm layers stay frozen either way.
+
+    Frozen batch norm keeps the statistics that the backbone came with: they carry the device, and a few
+    fine-tuning epochs would overfit them to one (see docs/decisions).
+
+    Raises:
+        InvalidParameter: `from_layer` is not a layer of the backbone.
+    """
+    layers = backbone_layers(model)
+    names = [layer.name for layer in layers]
+    if from_layer is not None and from_layer not in names:
+        raise InvalidParameter(f"from_layer={from_layer!r} is not a layer of the backbone; the first are {names[:5]}")
+    start = names.index(from_layer) if from_layer is not None else 0
+    for index, layer in enumerate(layers):
+        layer.trainable = trainable and index >= start and not isinstance(layer, keras.layers.BatchNormalization)
+
+
+def load_backbone_weights(model: keras.Model, weights: str) -> None:
+    """Give the backbone its starting weights.
+
+    Args:
+        weights: `none` (random), `imagenet`, a `.weights.h5` of `DenseNet121(include_top=False)`, or a `.keras` file
+            of this classifier at any input size (then every layer is taken over, the head included).
+
+    Raises:
+        InvalidParameter: there is no such file, or it is of neither kind.
+    """
+    if weights == "none":
+        return
+    path = Path(weights)
+    if weights != "imagenet" and not path.is_file():
+        raise InvalidParameter(f"weights={weights!r} is no file; give none, imagenet, a .weights.h5 or a .keras file")
+    if path.suffix == ".keras":
+        model.set_weights(keras.saving.load_model(path, compile=False).get_weights())
+        return
+    source = keras.applications.DenseNet121(
+        include_top=False, weights="imagenet" if weights == "imagenet" else None, input_shape=model.input_shape[1:]
+    )
+    if weights != "imagenet":
+        source.load_weights(path)
+    named = {layer.name: layer for layer in backbone_layers(model)}
+    for layer in source.layers:
+        if layer.weights:
+            named[layer.name].set_weights(layer.get_weights())

@@ -1,0 +1,120 @@
+"""One callable from a decoded picture to what the network sees, built from a bundle's manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from wbc.preprocessing.enhance import Variant, enhance
+from wbc.preprocessing.foreground import Foreground, find_foreground
+from wbc.preprocessing.framing import Framing, frame
+from wbc.preprocessing.stain import MacenkoReference, ReinhardReference, reinhard
+
+
+class Preprocessing(BaseModel):
+    """All that decides what the network sees; written by training, kept in the bundle.
+
+    Attributes:
+        variant: the enhancement filter.
+        size: side of the network's input, pixels.
+        framing: how the cell is framed.
+        color_normalization: `reinhard` moves each image to `reinhard` before the filter.
+        reinhard: statistics of the training split; also the yardstick for how far an image's stain lies from it.
+        macenko: the reference that variant v4 needs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: Variant = "none"
+    size: int = Field(224, ge=32, le=1024)
+    framing: Framing = Framing()
+    color_normalization: Literal["none", "reinhard"] = "none"
+    reinhard: ReinhardReference | None = None
+    macenko: MacenkoReference | None = None
+
+    @model_validator(mode="after")
+    def _references_are_there(self) -> Preprocessing:
+        if self.color_normalization == "reinhard" and self.reinhard is None:
+            raise ValueError("color_normalization=reinhard needs a fitted Reinhard reference")
+        if self.variant == "v4" and self.macenko is None:
+            raise ValueError("variant=v4 needs a fitted Macenko reference")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the configuration, hexadecimal: the key of anything computed with it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One image on its way into the network.
+
+    Attributes:
+        display: uint8 (S, S, 3), the framed picture before colour is touched: what a person is shown.
+        model_input: uint8 (S, S, 3), what the network sees.
+        foreground: the found cell, in pixels of the frame.
+    """
+
+    display: NDArray[np.uint8]
+    model_input: NDArray[np.uint8]
+    foreground: Foreground
+
+
+class Preprocessor:
+    """Applies a `Preprocessing` to RGB pictures of any size; deterministic."""
+
+    def __init__(self, spec: Preprocessing) -> None:
+        self.spec = spec
+
+    def __call__(self, rgb: NDArray[np.uint8]) -> Prepared:
+        """Prepare one picture, uint8 (H, W, 3)."""
+        display, found = self.frame(rgb)
+        return Prepared(display, self.normalise(display), found)
+
+    def frame(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Foreground]:
+        """The framed picture, uint8 (S, S, 3), and the cell found in it."""
+        found = find_foreground(rgb)
+        display, to_window = frame(rgb, self.spec.size, self.spec.framing, found)
+        return display, _moved(found, to_window, self.spec.size)
+
+    def normalise(self, framed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Colour normalisation and filter on a framed picture, uint8 (S, S, 3)."""
+        if self.spec.color_normalization == "reinhard" and self.spec.reinhard is not None:
+            framed = reinhard(framed, self.spec.reinhard)
+        return enhance(framed, self.spec.variant, self.spec.macenko)
+
+
+def _moved(found: Foreground, to_window: NDArray[np.float64], size: int) -> Foreground:
+    """The foreground's masks, carried from the picture into the window."""
+    if not found.valid:
+        empty = np.zeros((size, size), np.bool_)
+        return Foreground(empty, empty, False, found.reason, candidates=found.candidates)
+    nucleus, cell = (
+        cv2.warpAffine(mask.astype(np.uint8), to_window, (size, size), flags=cv2.INTER_NEAREST).astype(np.bool_)
+        for mask in (found.nucleus, found.cell)
+    )
+    return Foreground(nucleus, cell, True, "", found.touches_border, found.candidates)
+
+
+def probe(preprocessor: Preprocessor) -> tuple[int, ...]:
+    """What the preprocessor makes of a drawn cell, as the mean colours of a 4x4 grid: 48 levels, 0 to 255.
+
+    Export writes them into the bundle and loading compares: code that prepares images otherwise than the
+    model was trained with is found out before it answers anybody.
+    """
+    rows, columns = np.mgrid[0:192, 0:192].astype(np.float32)
+    picture = np.full((192, 192, 3), (246, 224, 206), np.float32)
+    for x, y, radius, colour in ((40, 50, 24, (214, 160, 160)), (150, 140, 26, (208, 150, 152))):
+        picture[np.hypot(columns - x, rows - y) < radius] = colour
+    picture[np.hypot(columns - 92, rows - 100) < 38] = (196, 178, 214)
+    picture[np.hypot(columns - 86, rows - 98) < 24] = (92, 56, 140)
+    picture += 6.0 * np.sin(columns / 3.0)[..., None] * np.cos(rows / 4.0)[..., None]
+    seen = preprocessor(np.clip(picture, 0, 255).astype(np.uint8)).model_input
+    return tuple(int(v) for v in cv2.resize(seen, (4, 4), interpolation=cv2.INTER_AREA).ravel())

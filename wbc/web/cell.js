@@ -1,0 +1,61 @@
+/** One cell: what was sent, what the model says, what the reader decides. Pure functions on plain objects. */
+
+import { UNCLASSIFIABLE } from "./classes.js";
+
+let lastId = 0;
+
+/**
+ * `status` is waiting, sending, done, failed or cancelled; `decision` is null or `{class, at}`;
+ * `reports` holds one entry a language; `blobs` the server's pictures.
+ */
+export function newCell(file) {
+  lastId += 1;
+  return {
+    id: lastId,
+    file,
+    name: file.webkitRelativePath || file.relativePath || file.name,
+    status: "waiting",
+    result: null,
+    error: null,
+    breaks: 0,
+    decision: null,
+    reports: {},
+    blobs: {},
+  };
+}
+
+/** The same file, chosen twice, would count twice in the differential. */
+export const fingerprint = (cell) => [cell.name, cell.file.size, cell.file.lastModified].join("|");
+
+export const isDone = (cell) => cell.status === "done";
+export const isPending = (cell) => cell.status === "waiting" || cell.status === "sending";
+export const isRefused = (cell) => cell.status === "failed" || cell.status === "cancelled";
+
+/** The class that counts: the reader's where there is one, or else the model's. */
+export const classOf = (cell) => cell.decision?.class ?? cell.result?.class ?? null;
+
+export const isOpen = (cell) => isDone(cell) && Boolean(cell.result.review?.needed) && cell.decision === null;
+
+/** Where the cell stands: review, model, confirmed, corrected or unclassifiable; null before its answer. */
+export function standing(cell) {
+  if (!isDone(cell)) return null;
+  if (cell.decision === null) return isOpen(cell) ? "review" : "model";
+  if (cell.decision.class === UNCLASSIFIABLE) return "unclassifiable";
+  return cell.decision.class === cell.result.class ? "confirmed" : "corrected";
+}
+
+/** Take the answer in: its base64 pictures become blobs, which the browser may keep on disk. */
+export function accept(cell, result) {
+  const { display_image, gradcam_image, heatmap_image, report, llm_report, ...rest } = result;
+  cell.result = rest;
+  cell.blobs = { display: pngBlob(display_image), overlay: pngBlob(gradcam_image), heatmap: pngBlob(heatmap_image) };
+  if (report) cell.reports[report.language] = { state: "done", report };
+  cell.status = "done";
+  cell.error = null;
+}
+
+function pngBlob(base64) {
+  if (!base64) return null;
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  return new Blob([bytes], { type: "image/png" });
+}

@@ -1,0 +1,12 @@
+/** An error in the reader's words: what its code means, and then what the server said of this very file. */
+
+import { has, t } from "./i18n.js";
+
+export function errorTitle({ code }) {
+  return t(has(`error.${code}`) ? `error.${code}` : "error.other");
+}
+
+export function errorWords(error) {
+  const said = (error.message ?? "").trim();
+  return said && error.code !== "unreachable" && error.code !== "connection_broke" ? `${errorTitle(error)} ${said}` : errorTitle(error);
+}

@@ -1,0 +1,64 @@
+/** The report on the cell being looked at: asked for after its class, once a cell and language. */
+
+import { isDone } from "./cell.js";
+
+const SETTLE_MS = 250;
+
+export class Reports {
+  #timer = null;
+  #wanted = null;
+
+  /** `ask(file, language, signal)` answers or throws. */
+  constructor({ ask, server, changed }) {
+    this.ask = ask;
+    this.server = server;
+    this.changed = changed;
+    server.addEventListener("change", () => this.#again());
+  }
+
+  /** Want the report on this cell. Arrows pass over cells faster than anyone reads: only where they rest is asked. */
+  want(cell, language) {
+    if (this.#wanted?.cell === cell && this.#wanted?.language === language) return;
+    this.#wanted?.controller.abort();
+    clearTimeout(this.#timer);
+    this.#wanted = null;
+    if (!cell || !isDone(cell) || cell.reports[language]?.state === "done") return;
+    this.#wanted = { cell, language, controller: new AbortController() };
+    cell.reports[language] = { state: "loading" };
+    this.#timer = setTimeout(() => this.#fetch(this.#wanted), SETTLE_MS);
+  }
+
+  /** Ask once more after a failure. */
+  retry(cell, language) {
+    this.#wanted = null;
+    delete cell.reports[language];
+    this.want(cell, language);
+  }
+
+  #again() {
+    const wanted = this.#wanted;
+    if (this.server.isReady && wanted?.held) this.#fetch(wanted);
+  }
+
+  async #fetch(wanted) {
+    const { cell, language, controller } = wanted;
+    wanted.held = !this.server.isReady;
+    if (wanted.held) return;
+    try {
+      const report = await this.ask(cell.file, language, controller.signal);
+      cell.reports[language] = { state: "done", report };
+      this.server.answered();
+    } catch (error) {
+      if (controller.signal.aborted) {
+        delete cell.reports[language];
+        return;
+      }
+      if (this.server.block(error)) {
+        wanted.held = true;
+        return;
+      }
+      cell.reports[language] = { state: "failed", error: { code: error.code ?? "unexpected_answer", message: error.message } };
+    }
+    this.changed(cell);
+  }
+}
