@@ -29,10 +29,12 @@ lint: setup
 
 check: lint test
 
-# Exact versions and hashes of everything, from the ranges in pyproject.toml.
+# Exact versions and hashes of everything, from the ranges in pyproject.toml; what a Bento needs is a part of it.
+COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \
+	--no-annotate --quiet
 lock: setup
-	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --no-emit-index-url \
-		--no-header --no-annotate --quiet --upgrade -o requirements.lock
+	$(COMPILE) --extra dev --upgrade -o requirements.lock
+	$(COMPILE) --extra keras --constraint requirements.lock -o requirements-serve.lock
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -88,7 +88,7 @@ def export_bundle(config: ExportConfig, *, backbone: Backbone = densenet121) -> 
         to_onnx(model, staging / ONNX)
         classifier = OnnxClassifier(staging / ONNX)
         parity = check_parity(model, classifier, images[_spread(val)])
-        manifest = _manifest(config, record, preprocessor, _logits(classifier, images), val, parity)
+        manifest = _manifest(config, record, _logits(classifier, images), val.labels, parity)
         manifest = manifest.model_copy(update={"files": {name: sha256(staging / name) for name in (KERAS, ONNX)}})
         config.output.mkdir(parents=True, exist_ok=True)
         for old in (MANIFEST, ONNX, KERAS, "MODEL_CARD.md", "evaluation.json"):
@@ -116,24 +116,23 @@ def _logits(classifier: OnnxClassifier, images: NDArray[np.uint8]) -> NDArray[np
 def _manifest(
     config: ExportConfig,
     record: TrainingRecord,
-    preprocessor: Preprocessor,
     logits: NDArray[np.float32],
-    val: Split,
+    labels: NDArray[np.int64],
     parity: dict[str, float],
 ) -> Manifest:
-    temperature = fit_temperature(logits, val.labels)
+    temperature = fit_temperature(logits, labels)
     calibrated = probabilities(logits, temperature)
-    correct = calibrated.argmax(axis=1) == val.labels
+    correct = calibrated.argmax(axis=1) == labels
     threshold = fit_min_confidence(calibrated.max(axis=1), correct)
     training = record.model_dump(mode="json", exclude={"preprocessing"})
     # Where a run lay on disk is nobody's business.
     training["config"] = {k: v for k, v in training["config"].items() if k not in {"data_root", "results_dir"}}
     training["config"]["weights"] = Path(training["config"]["weights"]).name
     training["exported"] = {
-        "val_images": len(val.labels),
+        "val_images": len(labels),
         "val_accuracy": round(float(correct.mean()), 6),
-        "val_nll_before": round(negative_log_likelihood(logits, val.labels), 6),
-        "val_nll_after": round(negative_log_likelihood(logits, val.labels, temperature), 6),
+        "val_nll_before": round(negative_log_likelihood(logits, labels), 6),
+        "val_nll_after": round(negative_log_likelihood(logits, labels, temperature), 6),
         "val_flagged": round(float((calibrated.max(axis=1) < threshold).mean()), 6),
         "weights": "rounded to half precision" if config.half else "single precision",
     }
@@ -143,7 +142,7 @@ def _manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         labels=CLASSES,
         preprocessing=record.preprocessing,
-        preprocessing_probe=probe(preprocessor),
+        preprocessing_probe=probe(Preprocessor(record.preprocessing)),
         temperature=round(temperature, 5),
         review=ReviewThresholds(min_confidence=threshold),
         gradcam_layer=ATTENTION,
@@ -151,7 +150,9 @@ def _manifest(
         parity=parity,
         training=training,
         data=config.source,
-        versions={name: version(name) for name in ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime-gpu", "numpy")},
+        versions={
+            name: version(name) for name in ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime-gpu", "numpy")
+        },
         files={},
     )
 

@@ -15,14 +15,16 @@ from wbc.settings import settings
     "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder of the bundle.  [default: WBC_BUNDLE]"
 )
 @click.option(
-    "--data-root", type=click.Path(file_okay=False, path_type=Path), help="Folder of the splits.  [default: WBC_DATA_ROOT]"
+    "--data-root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the splits.  [default: WBC_DATA_ROOT]",
 )
 @click.option("--name", default="densenet121-wbc", show_default=True, help="Name of the bundle.")
 @click.option("--bundle-version", default="1", show_default=True, help="Version of the bundle.")
 @click.option("--half/--single", default=True, show_default=True, help="Round the weights to half precision, or not.")
 @click.option("--limit", type=click.IntRange(min=0), default=0, help="Val images a class; 0 takes all.")
 def export(
-    run: Path, output: Path | None, data_root: Path | None, name: str, bundle_version: str, half: bool, limit: int
+    run: Path, *, output: Path | None, data_root: Path | None, name: str, bundle_version: str, half: bool, limit: int
 ) -> None:
     """Turn the training run in folder RUN into a model bundle.
 

@@ -51,4 +51,4 @@ def check_parity(model: keras.Model, classifier: OnnxClassifier, images: NDArray
 def scaled(maps: NDArray[np.floating]) -> NDArray[np.floating]:
     """Each map (N, C, h, w) divided by its maximum; a map of zeros stays zero."""
     peak = maps.max(axis=(2, 3), keepdims=True)
-    return np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0)
+    return np.asarray(np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0))

@@ -62,9 +62,9 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """Shuffled, class-balanced, augmented batches; an image depends on (seed, epoch, position in the epoch) alone.
 
     Keras' own workers are not used: their queue can carry batches of one epoch over into the next. The images of
-    one batch are prepared by a pool of threads, and `fit` fetches ahead within the epoch. Call it with `shuffle=False`, or
-    it orders the batches by a generator that a resumed run does not have. The epoch is set before its first batch
-    is asked for, and a batch reads it once.
+    one batch are prepared by a pool of threads, and `fit` fetches ahead within the epoch. Call it with
+    `shuffle=False`, or it orders the batches by a generator that a resumed run does not have. The epoch is set before
+    its first batch is asked for, and a batch reads it once.
 
     Args:
         split: the training files.

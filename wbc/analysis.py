@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wbc.adaptation import calibration, tta
-from wbc.adaptation.review import ReviewReason
+from wbc.adaptation.familiarity import Familiarity
+from wbc.adaptation.image_quality import ImageQuality, image_quality
+from wbc.adaptation.review import Measures, ReviewReason, reasons
+from wbc.adaptation.routing import LabelSet, route
 from wbc.bundle import Bundle
 from wbc.explain.facts import Facts, shape_of
 from wbc.images import decode
@@ -36,6 +39,11 @@ class Analysis:
         prepared: the framed picture, the network's input and the found cell.
         embedding: float32 (C,), the pooled features of the unaltered view.
         timings_ms: wall time of each stage.
+        aux_logit: of the auxiliary head, mean over the views; positive for a neutrophil against a lymphocyte.
+        views: number of views that were averaged.
+        quality: of the framed picture; None where it was not measured.
+        distance: of the embedding from the training images; None where the bundle has no statistics for it.
+        label_set: the label set that the caller declared, if one.
     """
 
     label: str
@@ -48,6 +56,11 @@ class Analysis:
     prepared: Prepared
     embedding: NDArray[np.float32]
     timings_ms: dict[str, float] = field(default_factory=dict)
+    aux_logit: float = 0.0
+    views: int = 1
+    quality: ImageQuality | None = None
+    distance: float | None = None
+    label_set: LabelSet | None = None
 
     def probability(self, label: str) -> float:
         """Calibrated probability of a class."""
@@ -74,6 +87,7 @@ class Pipeline:
     def __init__(self, bundle: Bundle) -> None:
         self.manifest = bundle.manifest
         self.preprocessor = Preprocessor(bundle.manifest.preprocessing)
+        self.familiarity = None if (path := bundle.familiarity_path) is None else Familiarity.load(path)
 
     def prepare(self, data: bytes) -> tuple[Prepared, dict[str, float]]:
         """Decode and prepare one image; with it the wall time of both stages in milliseconds.
@@ -89,48 +103,81 @@ class Pipeline:
         return prepared, {"decode": (decoded - start) * 1e3, "prepare": (done - decoded) * 1e3}
 
     def views(self, prepared: Prepared) -> NDArray[np.uint8]:
-        """The batch rows of one image, uint8 (V, S, S, 3)."""
+        """The batch rows of one image that are looked at first, uint8 (V, S, S, 3)."""
         return tta.views(prepared.model_input, self.manifest.tta)
 
-    def conclude(self, prepared: Prepared, outputs: Outputs, timings_ms: dict[str, float] | None = None) -> Analysis:
-        """The analysis of one image from the graph's outputs for its views."""
+    def further_views(self, prepared: Prepared, outputs: Outputs) -> NDArray[np.uint8] | None:
+        """With `tta=auto`, the views to look at as well after an unsure first look, uint8 (7, S, S, 3); None if none.
+
+        Their outputs are joined to the first (`inference.Outputs.joined`) before `conclude`.
+        """
+        return tta.further_views(prepared.model_input) if self.unsure(outputs) else None
+
+    def unsure(self, outputs: Outputs) -> bool:
+        """Whether the bundle's adaptation is `auto` and the first view's confidence is below its threshold."""
+        if self.manifest.tta != "auto":
+            return False
+        first = calibration.probabilities(outputs.logits[0], self.manifest.temperature)
+        return float(first.max()) < self.manifest.tta_auto_confidence
+
+    def conclude(
+        self,
+        prepared: Prepared,
+        outputs: Outputs,
+        timings_ms: dict[str, float] | None = None,
+        label_set: LabelSet | None = None,
+    ) -> Analysis:
+        """The analysis of one image from the graph's outputs for its views.
+
+        Args:
+            prepared: the image.
+            outputs: of its views, the unaltered one first.
+            timings_ms: wall time of the stages so far.
+            label_set: the classes that can occur, where the caller declared them.
+        """
         start = time.perf_counter()
-        probabilities = calibration.probabilities(tta.average(outputs.logits), self.manifest.temperature)
+        views, aux_logit = len(outputs.logits), float(outputs.aux_logit.mean())
+        probabilities = calibration.probabilities(tta.average(outputs.logits), self.manifest.temperature_of(views))
+        if label_set is not None:
+            probabilities = route(probabilities, aux_logit, label_set)
         order = np.argsort(-probabilities, kind="stable")
         confidence = float(probabilities[order[0]])
         # The map of the unaltered view: the others are turned.
         heat = heatmap(outputs.cam[0, order[0]], prepared.display.shape[0])
-        measured = focus(heat, prepared.foreground)
-        timings = {**(timings_ms or {}), "heatmap": (time.perf_counter() - start) * 1e3}
-        return Analysis(
+        found, quality = prepared.foreground, image_quality(prepared.display)
+        attention = focus(heat, found)
+        distance = None if self.familiarity is None else self.familiarity.distance(outputs.embedding[0])
+        measured = Measures(
+            confidence, quality, found.candidates, "" if found.valid else found.reason, distance, attention.lift
+        )
+        analysis = Analysis(
             label=CLASSES[order[0]],
             confidence=confidence,
             probabilities=probabilities,
             runner_up=CLASSES[order[1]],
-            review=self._review(confidence, prepared),
+            review=reasons(measured, self.manifest.review),
             heatmap=heat,
-            focus=measured,
+            focus=attention,
             prepared=prepared,
             embedding=outputs.embedding[0],
-            timings_ms=timings,
+            timings_ms=dict(timings_ms or {}),
+            aux_logit=aux_logit,
+            views=views,
+            quality=quality,
+            distance=distance,
+            label_set=label_set,
         )
+        analysis.timings_ms["heatmap"] = (time.perf_counter() - start) * 1e3
+        return analysis
 
-    def analyze(self, data: bytes, classifier: Callable[[NDArray[np.uint8]], Outputs]) -> Analysis:
+    def analyze(
+        self, data: bytes, classifier: Callable[[NDArray[np.uint8]], Outputs], label_set: LabelSet | None = None
+    ) -> Analysis:
         """One image's bytes to its analysis, in this process."""
         prepared, timings = self.prepare(data)
-        views = self.views(prepared)
         start = time.perf_counter()
-        outputs = classifier(views)
+        outputs = classifier(self.views(prepared))
+        if (further := self.further_views(prepared, outputs)) is not None:
+            outputs = Outputs.joined(outputs, classifier(further))
         timings["forward"] = (time.perf_counter() - start) * 1e3
-        return self.conclude(prepared, outputs, timings)
-
-    def _review(self, confidence: float, prepared: Prepared) -> tuple[ReviewReason, ...]:
-        reasons = []
-        least = self.manifest.review.min_confidence
-        if confidence < least:
-            text = f"Confidence {confidence:.1%} is below {least:.1%}, under which the model errs too often."
-            reasons.append(ReviewReason(code="low_confidence", text=text))
-        if not prepared.foreground.valid:
-            text = f"No cell could be outlined: {prepared.foreground.reason}."
-            reasons.append(ReviewReason(code="poor_image", text=text))
-        return tuple(reasons)
+        return self.conclude(prepared, outputs, timings, label_set)

@@ -1,11 +1,11 @@
 """The model bundle on disk: a manifest, the weights and the graphs, each file's hash checked on load.
 
-    <bundle>/
-      manifest.json      written by export, read here; nobody writes it by hand
-      model.onnx         what serves
-      model.keras        what trained; Grad-CAM on any layer
-      MODEL_CARD.md      generated
-      evaluation.json    generated
+<bundle>/
+  manifest.json      written by export, read here; nobody writes it by hand
+  model.onnx         what serves
+  model.keras        what trained; Grad-CAM on any layer
+  MODEL_CARD.md      generated
+  evaluation.json    generated
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from wbc.preprocessing.pipeline import Preprocessing, Preprocessor, probe
 MANIFEST = "manifest.json"
 ONNX = "model.onnx"
 KERAS = "model.keras"
+FAMILIARITY = "familiarity.npz"
 
 PROBE_TOLERANCE = 3
 """Levels of 255 by which the drawn cell may come out otherwise: releases of OpenCV round differently."""
@@ -56,7 +57,10 @@ class Manifest(BaseModel):
     preprocessing: Preprocessing
     preprocessing_probe: tuple[int, ...] = Field(description="what `preprocessing.pipeline.probe` gave at export")
     tta: Mode = "none"
+    tta_auto_confidence: float = Field(0.9, ge=0, le=1, description="`auto` looks again below this confidence")
     temperature: float = Field(gt=0)
+    tta_temperature: float | None = Field(None, gt=0, description="of the mean of several views; None is `temperature`")
+    label_prior: tuple[float, ...] | None = Field(None, description="class shares where the probabilities are calibrated")
     review: ReviewThresholds
     gradcam_layer: str
     opset: int
@@ -65,6 +69,10 @@ class Manifest(BaseModel):
     data: DataSource
     versions: dict[str, str]
     files: dict[str, str] = Field(description="SHA-256 of each file, hexadecimal")
+
+    def temperature_of(self, views: int) -> float:
+        """Temperature of the mean logits of so many views."""
+        return self.temperature if views == 1 or self.tta_temperature is None else self.tta_temperature
 
 
 @dataclass(frozen=True)
@@ -106,8 +114,9 @@ class Bundle:
         apart = max(abs(a - b) for a, b in zip(seen, manifest.preprocessing_probe, strict=True))
         if apart > PROBE_TOLERANCE:
             raise BundleMismatch(
-                f"this code prepares images otherwise than the model was trained with: the probe differs by {apart} levels,"
-                f" at most {PROBE_TOLERANCE} are accepted; export the model again or install the version that wrote it"
+                "this code prepares images otherwise than the model was trained with: the probe differs by "
+                f"{apart} levels, at most {PROBE_TOLERANCE} are accepted; export the model again or install the "
+                "version that wrote it"
             )
         return cls(path, manifest)
 
@@ -126,6 +135,11 @@ class Bundle:
         if KERAS not in self.manifest.files:
             raise BundleMissing(f"{self.path} holds no {KERAS}; Grad-CAM on the Keras graph needs it")
         return self.path / KERAS
+
+    @property
+    def familiarity_path(self) -> Path | None:
+        """Statistics of the embeddings; None where the bundle was made without them."""
+        return self.path / FAMILIARITY if FAMILIARITY in self.manifest.files else None
 
     @cached_property
     def sha256(self) -> str:

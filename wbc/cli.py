@@ -65,18 +65,26 @@ def _guarded(command: click.Command) -> click.Command:
 @click.option("-v", "--verbose", is_flag=True, help="Log what is being done.")
 def main(verbose: bool) -> None:
     """White-blood-cell classification: train, measure, export, serve and look into. For research use."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
 
 
 @main.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
-    "--bundle", type=click.Path(file_okay=False, path_type=Path), help="Folder of the model bundle.  [default: WBC_BUNDLE]"
+    "--bundle",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the model bundle.  [default: WBC_BUNDLE]",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, as the HTTP interface answers.")
-@click.option("--language", type=click.Choice(["en", "tr"]), default="en", show_default=True, help="Language of the report.")
+@click.option(
+    "--language", type=click.Choice(["en", "tr"]), default="en", show_default=True, help="Language of the report."
+)
 @click.option("--report/--no-report", default=True, show_default=True, help="Print the rule-based report.")
-def predict(images: Sequence[Path], bundle: Path | None, as_json: bool, language: Literal["en", "tr"], report: bool) -> None:
+def predict(
+    images: Sequence[Path], bundle: Path | None, *, as_json: bool, language: Literal["en", "tr"], report: bool
+) -> None:
     """Classify IMAGES (files, or folders of them) without a server and without TensorFlow.
 
     An image that cannot be read is named with the reason, the others are answered, and the exit code is 1.
@@ -85,7 +93,8 @@ def predict(images: Sequence[Path], bundle: Path | None, as_json: bool, language
 
     from wbc.analysis import Pipeline
     from wbc.bundle import Bundle
-    from wbc.explain.explainer import rules
+    from wbc.explain.report import RULES, Report
+    from wbc.explain.rules import rule_report
     from wbc.inference import OnnxClassifier
     from wbc.schemas import ErrorAnswer, ModelInfo, PredictionAnswer
     from wbc.settings import settings
@@ -102,9 +111,10 @@ def predict(images: Sequence[Path], bundle: Path | None, as_json: bool, language
             answers.append({"file": str(path), **ErrorAnswer(error=str(error), code=error.code).model_dump()})
             click.echo(f"{path}: {error} [{error.code}]", err=True)
             continue
-        text = rules(analysis.facts(), language) if report else None
+        text = rule_report(analysis.facts(), language) if report else None
         if as_json:
-            answer = PredictionAnswer.of(analysis, model, request_id=path.name, report=text)
+            written = Report(text=text, provider=RULES, language=language) if text else None
+            answer = PredictionAnswer.of(analysis, model, request_id=path.name, report=written)
             answers.append({"file": str(path), **answer.model_dump(mode="json", by_alias=True)})
             continue
         flag = " [yellow]review[/]" if analysis.review else ""
@@ -112,7 +122,7 @@ def predict(images: Sequence[Path], bundle: Path | None, as_json: bool, language
         for reason in analysis.review:
             console.print(f"  {reason.text}", soft_wrap=True)
         if text:
-            console.print(f"  {text.text}", soft_wrap=True)
+            console.print(f"  {text}", soft_wrap=True)
     if as_json:
         click.echo(json.dumps(answers, indent=2))
     if failed:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
@@ -39,6 +39,7 @@ WEB = Path(__file__).parent / "web"
 
 GradCamMethod = Literal["closed_form", "keras"]
 Language = Literal["en", "tr"]
+Choice = TypeVar("Choice", bound=str)
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
@@ -132,7 +133,9 @@ class _Gate:
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
         if self.taken >= self.slots:
-            raise Overloaded(f"{self.slots} requests are in progress, which is all that are accepted; try again in a second")
+            raise Overloaded(
+                f"{self.slots} requests are in progress, which is all that are accepted; try again in a second"
+            )
         self.taken += 1
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -191,7 +194,8 @@ async def _uploaded(request: Request) -> bytes:
     except (ValueError, KeyError, ClientDisconnect) as error:
         raise InvalidParameter(f"the multipart body is malformed or was cut off: {error}") from error
     raise InvalidParameter(
-        f"received {len(files)} values of the field 'file' (fields: {fields[:200]}), text or files; send one file in it ({ACCEPTED})"
+        f"received {len(files)} values of the field 'file' (fields: {fields[:200]}), text or files; "
+        f"send one file in it ({ACCEPTED})"
     )
 
 
@@ -211,11 +215,12 @@ def _flag(request: Request, name: str, default: bool) -> bool:
     raise InvalidParameter(f"{name}={value[:40]!r}; true or false are accepted")
 
 
-def _choice(request: Request, name: str, choices: tuple[str, ...]) -> str:
+def _choice(request: Request, name: str, choices: tuple[Choice, ...]) -> Choice:
     value = request.query_params.get(name, choices[0])
-    if value not in choices:
-        raise InvalidParameter(f"{name}={value[:40]!r}; {' or '.join(choices)} is accepted")
-    return value
+    for choice in choices:
+        if choice == value:
+            return choice
+    raise InvalidParameter(f"{name}={value[:40]!r}; {' or '.join(choices)} is accepted")
 
 
 def _answer(error: WBCError) -> Response:
@@ -240,5 +245,3 @@ async def _refused(_: Request, error: Exception) -> Response:
 async def _unexpected(_: Request, error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
     return _answer(WBCError("the service failed on this request; the log says how"))
-
-

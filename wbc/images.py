@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from wbc.errors import ImageTooLarge, MalformedImage, UnsupportedFormat
+from wbc.errors import ImageTooLarge, InputError, MalformedImage, UnsupportedFormat
 from wbc.settings import settings
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
@@ -18,6 +18,12 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 ACCEPTED = "JPG, PNG, BMP, TIFF and WebP images are accepted"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 """File name endings, in lower case, of the accepted formats."""
+
+SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
+"""How files of these formats begin, WebP apart."""
+
+DAMAGE = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, MemoryError)
+"""What a damaged file makes Pillow's decoders raise; SyntaxError is its name for a broken PNG or TIFF."""
 
 MIN_SIDE = 16
 """Least width and height in pixels: below it no cell can be told from another."""
@@ -50,24 +56,31 @@ def decode(data: bytes, *, max_pixels: int | None = None) -> NDArray[np.uint8]:
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > limit:
-                    raise ImageTooLarge(
-                        f"{width}x{height} pixels; at most {limit / 1e6:g} megapixels are decoded"
-                    )
-                if min(width, height) < MIN_SIDE:
-                    raise MalformedImage(f"{width}x{height} pixels; at least {MIN_SIDE}x{MIN_SIDE} are needed")
+                _check_size(*image.size, limit)
                 image.load()
                 return _to_rgb(ImageOps.exif_transpose(image))
         except UnidentifiedImageError:
+            if _has_signature(data):
+                raise MalformedImage(f"the image is damaged, truncated or of a rare kind; {ACCEPTED}") from None
             raise UnsupportedFormat(f"received {len(data)} bytes of another format; {ACCEPTED}") from None
-        except (ImageTooLarge, MalformedImage):
+        except InputError:
             raise
-        except Image.DecompressionBombError as error:
-            raise ImageTooLarge(f"{error}; at most {limit / 1e6:g} megapixels are decoded") from error
-        # What a damaged file makes Pillow's decoders raise; SyntaxError is its name for a broken PNG or TIFF.
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
+        except Image.DecompressionBombError as error:  # Pillow looks before we can, and names no width and height
+            raise ImageTooLarge(f"more than 178 megapixels; at most {limit / 1e6:g} megapixels are decoded") from error
+        except DAMAGE as error:
             raise MalformedImage(f"the image is damaged or truncated ({error}); {ACCEPTED}") from error
+
+
+def _has_signature(data: bytes) -> bool:
+    """Whether the bytes begin as an accepted format, be it that Pillow knows none in them since they end too soon."""
+    return data.startswith(SIGNATURES) or (data.startswith(b"RIFF") and b"WEBP".startswith(data[8:12]))
+
+
+def _check_size(width: int, height: int, limit: int) -> None:
+    if width * height > limit:
+        raise ImageTooLarge(f"{width}x{height} pixels; at most {limit / 1e6:g} megapixels are decoded")
+    if min(width, height) < MIN_SIDE:
+        raise MalformedImage(f"{width}x{height} pixels; at least {MIN_SIDE}x{MIN_SIDE} are needed")
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -40,6 +40,15 @@ class Outputs:
         return np.concatenate([getattr(self, name).reshape(count, -1) for name in OUTPUTS], axis=1)
 
     @classmethod
+    def joined(cls, *parts: Outputs) -> Outputs:
+        """The outputs of several batches as those of one."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in OUTPUTS))
+
+    def rows(self, chosen: slice) -> Outputs:
+        """The outputs of some of the views."""
+        return Outputs(*(getattr(self, name)[chosen] for name in OUTPUTS))
+
+    @classmethod
     def unpacked(cls, rows: NDArray[np.float32], embedding_size: int, grid: tuple[int, int]) -> Outputs:
         """The inverse of `packed`."""
         classes, cells = len(CLASSES), grid[0] * grid[1]
@@ -69,8 +78,8 @@ class OnnxClassifier:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen unrelated types for a bad file
-            raise BundleCorrupted(f"{path} is no graph that ONNX Runtime {ort.__version__} can load: {error}") from error
+        except Exception as error:  # ONNX Runtime raises a dozen unrelated types for a bad file
+            raise BundleCorrupted(f"{path} is no graph for ONNX Runtime {ort.__version__}: {error}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         names = tuple(out.name for out in outputs)
         if len(inputs) != 1 or inputs[0].name != "image" or inputs[0].type != "tensor(uint8)" or names != OUTPUTS:
@@ -95,7 +104,9 @@ class OnnxClassifier:
         """
         expected = (self.image_size, self.image_size, 3)
         if views.ndim != 4 or views.shape[1:] != expected or views.dtype != np.uint8 or len(views) == 0:
-            raise ModelError(f"received {views.dtype} {views.shape}; the graph takes uint8 (N, {expected[0]}, {expected[1]}, 3)")
+            raise ModelError(
+                f"received {views.dtype} {views.shape}; the graph takes uint8 (N, {expected[0]}, {expected[1]}, 3)"
+            )
         outputs = Outputs(*self._session.run(None, {"image": np.ascontiguousarray(views)}))
         if not np.isfinite(outputs.logits).all():
             raise ModelError("the graph gave a logit that is no finite number")

@@ -25,6 +25,8 @@ SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    # A colour measured in the middle of a transition is nobody's colour.
+    "--force-prefers-reduced-motion",
     "--window-size=1440,900",
 )
 
@@ -74,7 +76,7 @@ def page(browser: Chrome, stub: StubServer) -> Iterator[Page]:
     opened = Page(browser, stub.url).open()
     opened.complaints()
     yield opened
-    opened.reset_view()
+    opened.close()
     assert opened.complaints() == []
 
 
@@ -84,7 +86,7 @@ def served_page(browser: Chrome, server_url: str) -> Iterator[Page]:
     opened = Page(browser, server_url.rstrip("/")).open()
     opened.complaints()
     yield opened
-    opened.reset_view()
+    opened.close()
     assert opened.complaints() == []
 
 

@@ -35,7 +35,7 @@ class Page:
         return self
 
     def resize(self, width: int, height: int = 900) -> None:
-        """Give the page a viewport of this size; `reset_view` takes it away."""
+        """Give the page a viewport of this size, until it is closed."""
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
@@ -46,8 +46,9 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
-    def reset_view(self) -> None:
-        """The window's own size, the system's own media."""
+    def close(self) -> None:
+        """Leave the page, and give the next one the window's own size and the system's own media."""
+        self.driver.get("about:blank")
         self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
@@ -118,11 +119,12 @@ class Page:
 
     def counts(self) -> dict[str, int]:
         """The differential's counts by class, as they stand on the page."""
-        rows = self.all('[data-testid="differential"] tbody[data-class]')
-        counted = {row.get_attribute("data-class"): row.find_element("css selector", '[data-testid="count"]') for row in rows}
-        return {str(name): int(cell.text) for name, cell in counted.items()}
+        return {
+            str(row.get_attribute("data-class")): int(row.find_element("css selector", '[data-testid="count"]').text)
+            for row in self.all('[data-testid="differential"] tbody[data-class]')
+        }
 
     def complaints(self) -> list[str]:
         """What the browser complained about since last asked, other than refused requests."""
-        entries = self.driver.get_log("browser")
-        return [e["message"] for e in entries if e["level"] == "SEVERE" and "Failed to load resource" not in e["message"]]
+        severe = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        return [message for message in severe if "Failed to load resource" not in message]

@@ -23,7 +23,8 @@ def session(page: Page, images: dict[str, Path]) -> Page:
 
 def selected(page: Page) -> str | None:
     """The name of the cell that is looked at."""
-    return page.driver.find_element("css selector", '[data-testid="cell"][aria-selected="true"]').get_attribute("data-name")
+    (tile,) = page.all('[data-testid="cell"][aria-selected="true"]')
+    return tile.get_attribute("data-name")
 
 
 def test_corrections_by_key_change_the_differential_at_once(session: Page) -> None:
@@ -116,7 +117,10 @@ def test_keyboard_alone_suffices(page: Page, images: dict[str, Path]) -> None:
         element = page.driver.switch_to.active_element
         reached.add(element.get_attribute("data-testid") or element.get_attribute("id"))
         outlined = page.run(
-            "const e = arguments[0]; return [e, e.parentElement].some((x) => getComputedStyle(x).outlineStyle !== 'none')",
+            """
+            const focused = arguments[0];
+            return [focused, focused.parentElement].some((e) => getComputedStyle(e).outlineStyle !== "none");
+            """,
             element,
         )
         assert outlined or element.tag_name == "body", f"no visible focus on {element.get_attribute('outerHTML')[:80]}"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from wbc.labels import CLASSES
+
 from .page import Page
 
 
@@ -45,11 +47,11 @@ def test_csv_holds_model_and_reader(decided: Page, downloads: Path) -> None:
     by_name = {row["file"]: row for row in rows}
     assert len(rows) == 5
     corrected = by_name["doubtful-Monocyte.png"]
-    assert (corrected["model_class"], corrected["reader_class"], corrected["class"]) == ("Monocyte", "Basophil", "Basophil")
+    assert [corrected[key] for key in ("model_class", "reader_class", "class")] == ["Monocyte", "Basophil", "Basophil"]
     assert corrected["standing"] == "corrected"
     assert corrected["review_reasons"] == "low_confidence"
     assert float(corrected["confidence"]) == pytest.approx(0.52)
-    assert sum(float(corrected[f"p_{name}"]) for name in ("basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil")) == pytest.approx(1)
+    assert sum(float(corrected[f"p_{name.lower()}"]) for name in CLASSES) == pytest.approx(1)
     assert corrected["model_version"] == "1.0.0"
     assert by_name["doubtful-Neutrophil.png"]["standing"] == "review"
     assert by_name["Lymphocyte-00.png"]["standing"] == "model"

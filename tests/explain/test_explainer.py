@@ -1,4 +1,4 @@
-"""The explainer with fake providers: order, deadline, breaker, cache, concurrency. `test_providers.py` has real ones."""
+"""The explainer with fake providers: order, deadline, breaker, cache, concurrency. The real ones are tested apart."""
 
 from __future__ import annotations
 
@@ -106,16 +106,16 @@ def test_whatever_a_provider_raises_the_report_is_written(facts: Facts, caplog: 
 
 def test_a_hanging_provider_leaves_time_for_the_next(facts: Facts) -> None:
     start = time.monotonic()
-    report = asyncio.run(explain(Explainer([Fake("slow", wait_s=9), Fake("quick", wait_s=0.01)], timeout_s=0.3), facts))
+    report = asyncio.run(explain(Explainer([Fake("slow", wait_s=9), Fake("quick", wait_s=0.01)], timeout_s=1.0), facts))
     assert (report.provider, reasons(report)) == ("quick", [("slow", "timeout")])
-    assert time.monotonic() - start < 0.3
+    assert time.monotonic() - start < 1.0
 
 
 def test_all_providers_together_keep_the_deadline(facts: Facts) -> None:
     start = time.monotonic()
     hanging = [Fake(name, wait_s=9) for name in "abc"]
     report = asyncio.run(explain(Explainer(hanging, timeout_s=0.2), facts))
-    assert time.monotonic() - start < 0.4
+    assert time.monotonic() - start < 0.9
     assert (report.provider, reasons(report)) == ("rules", [(name, "timeout") for name in "abc"])
 
 
@@ -167,16 +167,17 @@ def test_what_tells_of_one_cell_opens_no_circuit(facts: Facts, make: Callable[[]
 
 
 def test_requests_in_progress_are_limited_and_waiting_is_no_failure_of_the_provider(facts: Facts) -> None:
-    slow = Fake("slow", wait_s=0.3)
-    explainer = Explainer([slow], concurrency=2, timeout_s=0.5, breaker=BreakerSettings(1, 60))
+    slow = Fake("slow", wait_s=0.6)
+    explainer = Explainer([slow], concurrency=2, timeout_s=1.0, breaker=BreakerSettings(1, 60))
 
     async def run() -> list[Report]:
         return await asyncio.gather(*(explain(explainer, facts, image=str(n)) for n in range(5)))
 
     reports = asyncio.run(run())
     assert slow.most == 2
-    assert [report.provider for report in reports] == ["slow", "slow", "rules", "rules", "rules"]
-    assert [reasons(report) for report in reports[2:]] == [[("slow", "busy")]] * 3
+    assert sorted(report.provider for report in reports) == ["rules", "rules", "rules", "slow", "slow"]
+    late = [reasons(report) for report in reports if report.provider == "rules"]
+    assert late == [[("slow", "busy")]] * 3
     assert asyncio.run(explain(explainer, facts, image="9")).provider == "slow"
 
 

@@ -65,6 +65,7 @@ REFUSED = [
     ("tr", "invented_number", "Nötrofil, dört loblu."),
     ("tr", "invented_number", "%98,1 güvenle nötrofil."),
     ("tr", "medical_claim", "Nötrofil, enfeksiyon tanısını destekler."),
+    ("tr", "medical_claim", "Nötrofil, lenfositoz ve nötropeni ile uyumlu."),
     ("tr", "medical_claim", "Nötrofil, lösemi olabilir."),
     ("tr", "overclaim", "Bu kesinlikle bir nötrofil."),
 ]
@@ -81,15 +82,14 @@ def test_what_may_not_be_said_is_refused(facts: Facts, language: str, reason: st
 
 
 @pytest.mark.parametrize("field", ["map_highlights", "concern"])
-def test_every_free_field_is_read(facts: Facts, field: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("It is a Basophil", "wrong_class"), ("About 12%", "invented_number"), ("See a doctor", "medical_claim")],
+)
+def test_every_free_field_is_read(facts: Facts, field: str, text: str, reason: str) -> None:
     good = answer("The model classifies this cell as Neutrophil.")
     assert objection(good, facts, "en") is None
-    for text, reason in [
-        ("It is a Basophil", "wrong_class"),
-        ("About 12%", "invented_number"),
-        ("See a doctor", "medical_claim"),
-    ]:
-        assert objection(good.model_copy(update={field: text}), facts, "en") == reason
+    assert objection(good.model_copy(update={field: text}), facts, "en") == reason
 
 
 def test_numbers_are_those_of_this_cell(facts: Facts) -> None:

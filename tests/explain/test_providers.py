@@ -16,15 +16,18 @@ from pydantic import SecretStr
 from stand_in import INJECTED, Server, StandIn
 
 from wbc import images
-from wbc.explain.exchange import Provider
-from wbc.explain.explainer import Explainer, Report
+from wbc.explain.exchange import Provider, Request
+from wbc.explain.explainer import Explainer, Failure, Report
 from wbc.explain.facts import Facts
 from wbc.explain.providers import Gemini, OpenAICompatible
 from wbc.explain.rules import MAX_WORDS, WORDINGS, rule_report
 from wbc.explain.wording import Language
+from wbc.settings import Settings
 
 TIMEOUT_S = 3.0
-HANG_TIMEOUT_S = 0.5
+HANG_TIMEOUT_S = 2.0  # of which the other provider gets 0.8, enough on a busy machine
+BOTH_HANG_TIMEOUT_S = 0.5
+SLACK_S = 0.5
 NAMES = {"openai": "openai/gpt-4o", "gemini": "google/gemini-2.5-flash"}
 KEYS = {"openai": "openai-secret-key", "gemini": "gemini-secret-key"}
 
@@ -74,7 +77,7 @@ class World:
         explainer = Explainer(asked, timeout_s=timeout_s, send_image=send_image)
         start = time.monotonic()
         report = self.runner.run(explain(explainer, facts, overlay, language))
-        assert time.monotonic() - start < timeout_s + 0.3
+        assert time.monotonic() - start < timeout_s + SLACK_S
         return report
 
 
@@ -111,7 +114,10 @@ def shared_world() -> Iterator[World]:
     with Server() as state, asyncio.Runner() as runner:
         world = World(state, runner)
         explainer = Explainer(list(world.providers.values()))
-        runner.run(explainer.warm_up())  # importing the SDKs takes longer than a test's budget
+        # Importing the SDKs, and what they build with their first question, takes longer than a test's budget.
+        runner.run(explainer.warm_up())
+        for provider in world.providers.values():
+            runner.run(provider.ask(Request("", "")))
         yield world
         runner.run(explainer.aclose())
 
@@ -173,7 +179,7 @@ def test_every_failure_ends_in_the_next_providers_report(
 @pytest.mark.parametrize("mode", ["401", "hang", "malformed", "injected"])
 def test_when_both_fail_the_rules_write(world: World, facts: Facts, mode: str) -> None:
     world.state.modes = {"openai": mode, "gemini": mode}
-    budget = HANG_TIMEOUT_S if mode == "hang" else TIMEOUT_S
+    budget = BOTH_HANG_TIMEOUT_S if mode == "hang" else TIMEOUT_S
     report = world.report(["openai", "gemini"], facts, timeout_s=budget)
     check(report, facts)
     assert report.provider == "rules"
@@ -206,13 +212,13 @@ def test_gemini_tells_a_wrong_key_with_400(world: World, facts: Facts) -> None:
     assert world.report(["gemini"], facts).failures[0].reason == "unauthorized"
 
 
-@pytest.mark.parametrize("mode", ["ok", "401", "500", "hang", "injected"])
+@pytest.mark.parametrize("mode", ["ok", "401", "500", "injected"])
 def test_no_key_is_in_any_log_reason_or_report(
     world: World, facts: Facts, caplog: pytest.LogCaptureFixture, mode: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
     world.state.modes = {"openai": mode, "gemini": mode}
-    report = world.report(["openai", "gemini"], facts, timeout_s=HANG_TIMEOUT_S)
+    report = world.report(["openai", "gemini"], facts)
     everything = caplog.text + report.model_dump_json()
     assert "wrote no report" in caplog.text or mode == "ok"
     assert not any(key in everything for key in KEYS.values())
@@ -322,3 +328,30 @@ def test_the_sdks_own_environment_variables_turn_nothing_on(
     for name, provider in providers_at(world.state.url).items():
         assert alone(provider, facts).provider == NAMES[name]
     assert not any("another-key" in value for seen in world.state.seen for value in seen.headers.values())
+
+
+def test_settings_lead_to_the_configured_servers(world: World, facts: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.state.modes["openai"] = "429"
+    settings = {
+        "OPENAI_PRESET": "local",
+        "OPENAI_BASE_URL": f"{world.state.url}/openai/v1",
+        "OPENAI_MODEL": "some/model",
+        "GEMINI_BASE_URL": f"{world.state.url}/gemini",
+        "GEMINI_API_KEY": KEYS["gemini"],
+        "EXPLAIN_SEND_IMAGE": "false",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"WBC_{name}", value)
+
+    async def run() -> Report:
+        explainer = Explainer.from_settings(Settings())
+        try:
+            return await explain(explainer, facts, np.zeros((32, 32, 3), np.uint8))
+        finally:
+            await explainer.aclose()
+
+    report = asyncio.run(run())
+    assert report.provider == NAMES["gemini"]
+    assert report.failures == (Failure(provider="some/model", reason="rate_limited"),)
+    assert world.state.seen[0].json["model"] == "some/model"
+    assert sent_pictures(world.state) == []

@@ -23,8 +23,8 @@ ENGLISH = Wording(
     no_focus="No cell outline could be measured, so nothing is said of where the activation map lies.",
     expected="Expected nucleus: {nucleus}. Expected cytoplasm: {cytoplasm}.",
     measured="Measured: nucleus {nucleus_share} of the cell's area, solidity {solidity}, {lobes}.",
-    one_lobe="{} lobe",
-    lobes="{} lobes",
+    one_lobe="{} lobe in the outline",
+    lobes="{} lobes in the outline",
     review={
         "low_confidence": "confidence is low",
         "unlike_training": "the image is unlike the training images",

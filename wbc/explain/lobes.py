@@ -12,6 +12,9 @@ WORK_SIZE = 128
 LEAST_LOBE = 0.05
 """Least area of a lobe's core as a share of the nucleus: smaller ones are ripples of the outline."""
 
+DEPTHS = 16
+"""Depths, from the outline to the middle, at which parts are counted."""
+
 
 def count_lobes(nucleus: NDArray[np.bool_]) -> int:
     """Number of parts into which a nucleus mask falls where it is narrow; 0 for an empty mask.
@@ -24,9 +27,12 @@ def count_lobes(nucleus: NDArray[np.bool_]) -> int:
     area = int(mask.sum())
     if area == 0:
         return 0
+    left, top, width, height = cv2.boundingRect(mask)
+    # One empty pixel around it, so that the image's border counts as an outline.
+    mask = np.pad(mask[top : top + height, left : left + width], 1)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
     most = 1
-    for level in np.arange(0.0, float(depth.max()), 0.5):
+    for level in np.linspace(0.0, float(depth.max()), DEPTHS, endpoint=False):
         _, _, stats, _ = cv2.connectedComponentsWithStats((depth > level).astype(np.uint8), connectivity=8)
         most = max(most, int((stats[1:, cv2.CC_STAT_AREA] >= LEAST_LOBE * area).sum()))
     return most
@@ -44,9 +50,8 @@ def solidity_of(mask: NDArray[np.bool_]) -> float:
 
 
 def _small(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The mask at working size, framed by one empty pixel, so that the image's border counts as an outline."""
+    """The mask at working size."""
     height, width = mask.shape
     scale = WORK_SIZE / max(height, width)
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
-    small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    return np.pad(small, 1)
+    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), np.uint8)

@@ -40,8 +40,8 @@ TURKISH = Wording(
     no_focus="Hücre sınırı ölçülemediği için etkinleşme haritasının nerede yoğunlaştığı belirtilmiyor.",
     expected="Beklenen çekirdek: {nucleus}. Beklenen sitoplazma: {cytoplasm}.",
     measured="Ölçülen: çekirdeğin hücre alanındaki payı {nucleus_share}, doluluk oranı {solidity}, {lobes}.",
-    one_lobe="{} lob",
-    lobes="{} lob",
+    one_lobe="dış hatta {} lob",
+    lobes="dış hatta {} lob",
     review={
         "low_confidence": "güven düşük",
         "unlike_training": "görüntü eğitim görüntülerine benzemiyor",

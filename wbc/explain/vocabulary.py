@@ -16,8 +16,8 @@ def folded(text: str) -> str:
     return plain.lower().replace("ı", "i").replace("’", "'")
 
 
-# English adjectives (neutrophilic, monocytic) tell of granules and shapes; Turkish suffixes are mere grammar.
-CLASS = {name: rf"(?:{name.lower()}s?\b|{folded(TURKISH.names[name])}(?!ik)\w*)" for name in CLASSES}
+# Adjectives (neutrophilic, nötrofilik) tell of granules and shapes, and -oz of a finding: neither names the cell.
+CLASS = {name: rf"(?:{name.lower()}s?\b|{folded(TURKISH.names[name])}(?!ik|oz)\w*)" for name in CLASSES}
 """Pattern of a class's name, by class."""
 
 ANY_CLASS = re.compile("|".join(CLASS.values()))
@@ -81,7 +81,8 @@ NUMBER_WORDS = {
     }),
     "tr": frozenset({
         "sifir", "iki", "uc", "dort", "bes", "alti", "yedi", "sekiz", "dokuz", "yirmi", "otuz", "kirk", "elli",
-        "altmis", "yetmis", "seksen", "doksan", "yuz", "bin", "yari", "yarisi", "yarisini", "yarisinda", "ceyrek", "ceyregi",
+        "altmis", "yetmis", "seksen", "doksan", "yuz", "bin", "yari", "yarisi", "yarisini", "yarisinda", "ceyrek",
+        "ceyregi",
     }),
 }
 # fmt: on

@@ -9,7 +9,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="wbc")
-class MedSwish(keras.layers.Layer):
+class MedSwish(keras.layers.Layer):  # type: ignore[misc]
     """Swish with a learnable slope and a learnable, sign-dependent gain.
 
     `f(x) = x * sigmoid(beta * x) * (1 + alpha * tanh(x))`, element-wise, any shape.

@@ -9,7 +9,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="wbc")
-class WBCAttentionBlock(keras.layers.Layer):
+class WBCAttentionBlock(keras.layers.Layer):  # type: ignore[misc]
     """CBAM-style attention (Woo et al. 2018, arXiv 1807.06521) for `(N, H, W, C)` feature maps.
 
     Channel gate: `sigmoid(MLP(mean_hw(x)) + MLP(max_hw(x)))`, shape `(N, 1, 1, C)`, one shared two-layer
@@ -36,7 +36,11 @@ class WBCAttentionBlock(keras.layers.Layer):
         if len(input_shape) != 4 or channels is None or channels < self.ratio:
             raise ValueError(f"expected (N, H, W, C) with C >= {self.ratio}, received {input_shape}")
         self.squeeze = keras.layers.Dense(
-            channels // self.ratio, activation="relu", kernel_initializer="he_normal", dtype=self.dtype_policy, name="squeeze"
+            channels // self.ratio,
+            activation="relu",
+            kernel_initializer="he_normal",
+            dtype=self.dtype_policy,
+            name="squeeze",
         )
         self.excite = keras.layers.Dense(channels, dtype=self.dtype_policy, name="excite")
         self.spatial = keras.layers.Conv2D(1, self.kernel_size, padding="same", dtype=self.dtype_policy, name="spatial")

@@ -28,7 +28,9 @@ def densenet121(image: Any) -> Any:
     return keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=image).output
 
 
-def build_classifier(image_size: int = 224, backbone: Backbone = densenet121, *, attention_ratio: int = 16) -> keras.Model:
+def build_classifier(
+    image_size: int = 224, backbone: Backbone = densenet121, *, attention_ratio: int = 16
+) -> keras.Model:
     """The model `image uint8 (N, S, S, 3) -> {"main_out": (N, 5) logits, "aux_binary_out": (N, 1) logit}`.
 
     Backbone, `WBCAttentionBlock`, global average pooling, then Dense 512 and Dense 256, each with batch norm,

@@ -48,12 +48,18 @@ class Foreground:
         return float(2.0 * np.sqrt(self.cell.sum() / np.pi))
 
     @property
+    def nucleus_touches_border(self) -> bool:
+        """Whether the nucleus runs out of the frame, so that its diameter is a lower bound."""
+        edges = self.nucleus[0], self.nucleus[-1], self.nucleus[:, 0], self.nucleus[:, -1]
+        return any(bool(edge.any()) for edge in edges)
+
+    @property
     def centre(self) -> tuple[float, float]:
-        """(x, y) centroid of the cell in pixels; the middle of the frame where invalid."""
+        """(x, y) centroid of the nucleus in pixels; the middle of the frame where invalid."""
         if not self.valid:
             height, width = self.cell.shape
             return (width - 1) / 2.0, (height - 1) / 2.0
-        rows, columns = np.nonzero(self.cell)
+        rows, columns = np.nonzero(self.nucleus)
         return float(columns.mean()), float(rows.mean())
 
 
@@ -62,8 +68,8 @@ def find_foreground(rgb: NDArray[np.uint8]) -> Foreground:
 
     Optical density against the image's own background makes the measure independent of illumination and white
     balance. The nucleus is what absorbs most in green (all Romanowsky stains colour chromatin so), found with a
-    multi-level Otsu threshold; the cytoplasm is what differs from the background and from the red cells in colour, close to
-    the nucleus.
+    multi-level Otsu threshold; the cytoplasm is what differs from the background and from the red cells in colour,
+    close to the nucleus.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -72,7 +78,7 @@ def find_foreground(rgb: NDArray[np.uint8]) -> Foreground:
     scale = WORK_SIZE / max(height, width)
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    density = _optical_density(cv2.GaussianBlur(small, (0, 0), 1.2))
+    density = _optical_density(np.asarray(cv2.GaussianBlur(small, (0, 0), 1.2), np.uint8))
     nuclei = _nuclei(density)
     nucleus, candidates, reason = _central_nucleus(nuclei)
     if reason:
@@ -99,7 +105,8 @@ def _optical_density(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     background = np.percentile(rgb[::2, ::2].reshape(-1, 3), 85, axis=0)
     levels = np.arange(1, 257, dtype=np.float32)  # +1: black has a finite density
     return np.stack(
-        [np.maximum(np.log((background[c] + 1) / levels), 0.0).astype(np.float32)[rgb[..., c]] for c in range(3)], axis=-1
+        [np.maximum(np.log((background[c] + 1) / levels), 0.0).astype(np.float32)[rgb[..., c]] for c in range(3)],
+        axis=-1,
     )
 
 
@@ -125,12 +132,12 @@ def _nuclei(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     signal = density[..., 1] + density[..., 0]
     _, high = _otsu_levels(signal)
     mask = (signal > max(high, 0.25)).astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-    return mask.astype(np.bool_)
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+    return np.asarray(opened, np.bool_)
 
 
 def _central_nucleus(nuclei: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int, str]:
-    """The nucleus nearest to the middle with its other lobes, the number of candidates, and a reason if there is none."""
+    """The nucleus nearest to the middle with its other lobes, the number of candidates, and why there is none."""
     height, width = nuclei.shape
     count, labels, stats, centres = cv2.connectedComponentsWithStats(nuclei.astype(np.uint8), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA].astype(np.float64)
@@ -143,8 +150,12 @@ def _central_nucleus(nuclei: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int,
     radius = np.sqrt(areas[main - 1] / np.pi)
     reach = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
     for label in range(1, count):
-        near = reach[labels == label].min() if label != main else np.inf
-        if near <= 0.6 * radius and areas[label - 1] >= 0.02 * areas[main - 1]:
+        left, top, across, down = stats[label, :4]
+        # What lies on the picture's edge is another cell, or the edge itself: some cameras leave a black line there.
+        on_edge = left == 0 or top == 0 or left + across == width or top + down == height
+        if label == main or on_edge or areas[label - 1] < 0.02 * areas[main - 1]:
+            continue
+        if reach[labels == label].min() <= 0.6 * radius:
             mask |= labels == label
     others = sum(
         1 for label in range(1, count) if areas[label - 1] > 0.4 * mask.sum() and not mask[labels == label].any()
@@ -169,7 +180,7 @@ def _cell(density: NDArray[np.float32], nucleus: NDArray[np.bool_], nuclei: NDAr
     plasma = stained & (np.abs(redness - own) < 0.12) & (reach <= 0.9 * radius) & ~(nuclei & ~nucleus)
     mask = (plasma | (hull > 0)).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel) | hull
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel), np.uint8) | hull
     _, labels = cv2.connectedComponents(mask, connectivity=4)
     mask = (labels == np.bincount(labels[hull > 0]).argmax()).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)

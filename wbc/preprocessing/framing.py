@@ -39,8 +39,8 @@ class Framing(BaseModel):
 
 
 def zoom_factor(framing: Framing, foreground: Foreground) -> float:
-    """Magnification of the frame: 1 where framing is off or the cell was not found or runs out of the picture."""
-    if framing.mode == "off" or not foreground.valid or foreground.touches_border:
+    """Magnification of the frame: 1 where framing is off, or the nucleus was not found or runs out of the picture."""
+    if framing.mode == "off" or not foreground.valid or foreground.nucleus_touches_border:
         return 1.0
     # The longer side is what the window spans at zoom 1.
     diameter = foreground.nucleus_diameter / max(foreground.nucleus.shape)
@@ -66,8 +66,8 @@ def frame(
     if framing.mode == "cell" and foreground is None:
         foreground = find_foreground(rgb)
     zoom, (x, y) = 1.0, ((width - 1) / 2.0, (height - 1) / 2.0)
-    # A cell that runs out of the picture has no known size, and centring it would mirror it.
-    if framing.mode == "cell" and foreground is not None and foreground.valid and not foreground.touches_border:
+    # A nucleus that runs out of the picture has no known size, and centring it would mirror it.
+    if framing.mode == "cell" and foreground is not None and foreground.valid and not foreground.nucleus_touches_border:
         zoom, (x, y) = zoom_factor(framing, foreground), foreground.centre
     scale = size / max(height, width) * zoom
     if zoom == 1.0 and height == width == size and abs(x - (size - 1) / 2) + abs(y - (size - 1) / 2) < 1e-9:
@@ -75,7 +75,7 @@ def frame(
     source = rgb
     if scale < 1.0:  # warpAffine samples and does not average: shrink by areas first
         shrunk = (max(1, round(width * scale)), max(1, round(height * scale)))
-        source = cv2.resize(rgb, shrunk, interpolation=cv2.INTER_AREA)
+        source = np.asarray(cv2.resize(rgb, shrunk, interpolation=cv2.INTER_AREA), np.uint8)
     step_x, step_y = source.shape[1] / width, source.shape[0] / height
     matrix = np.array(
         [

@@ -48,7 +48,7 @@ def overlay(
     """
     colours = INFERNO[np.rint(heat * 255.0).astype(np.uint8)].astype(np.float32)
     alpha = (opacity * np.sqrt(heat))[..., None]
-    out = np.rint(rgb * (1.0 - alpha) + colours * alpha).astype(np.uint8)
+    out: NDArray[np.uint8] = np.rint(rgb * (1.0 - alpha) + colours * alpha).astype(np.uint8)
     if foreground.valid:
         outline, _ = cv2.findContours(foreground.cell.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(out, outline, -1, CONTOUR, 1, cv2.LINE_AA)

@@ -71,7 +71,7 @@ function parsed(body) {
   try {
     return JSON.parse(body);
   } catch {
-    throw new ApiError(502, "unexpected_answer", "");
+    throw new ApiError(200, "unexpected_answer", "");
   }
 }
 
@@ -84,7 +84,7 @@ function upload(path, file, signal) {
 /** Class, probabilities and maps of one image; the report is asked for apart, so that nobody waits for it. */
 export async function predict(file, language, signal) {
   const result = parsed(await upload(`predict?explain=false&language=${language}`, file, signal));
-  if (!result?.class || !result.all_probabilities) throw new ApiError(502, "unexpected_answer", "");
+  if (!result?.class || !result.all_probabilities) throw new ApiError(200, "unexpected_answer", "");
   return result;
 }
 

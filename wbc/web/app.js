@@ -34,7 +34,7 @@ const reports = new Reports({ ask: explain, server, changed: () => session.chang
 let served = null;
 
 const actions = { decide, confirm, undo, step, row, edge, retryReport };
-const gallery = new Gallery({ session, language: currentLanguage, chosen: (cell) => look(cell, true) });
+const gallery = new Gallery({ session, language: currentLanguage, chosen: look });
 const viewer = new Viewer({ session, language: currentLanguage, actions });
 const dialogs = bindDialogs({ giveKey: (key) => server.giveKey(key), clear });
 
@@ -132,11 +132,11 @@ function clear() {
 
 // The reader
 
-function look(cell, focus = false) {
+function look(cell) {
   if (!cell) return false;
   session.select(cell);
   render();
-  gallery.focusSelected(focus);
+  gallery.focusSelected();
   if (isDone(cell)) say(spoken(cell));
   return true;
 }

@@ -18,9 +18,10 @@ export class Gallery {
     this.root = byId("gallery-groups");
     this.session = session;
     this.language = language;
-    this.root.addEventListener("click", (event) => {
+    // Selection follows the focus, however it comes: by click, by Tab into a group, or by the arrows.
+    this.root.addEventListener("focusin", (event) => {
       const tile = event.target.closest("[role=option]");
-      if (tile) chosen(tile.cell);
+      if (tile && tile.cell !== session.selected) chosen(tile.cell);
     });
   }
 
@@ -45,10 +46,10 @@ export class Gallery {
   }
 
   /** Move the focus to the selected tile, where the focus is in the gallery or nowhere. */
-  focusSelected(force = false) {
+  focusSelected() {
     const tile = this.#tiles.get(this.session.selected);
     const inside = this.root.contains(document.activeElement) || document.activeElement === document.body;
-    if (tile && (force || inside)) tile.focus({ preventScroll: true });
+    if (tile && inside && document.activeElement !== tile) tile.focus({ preventScroll: true });
     tile?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
@@ -81,15 +82,18 @@ export class Gallery {
 
   #fill(list, cells, all, present) {
     let next = list.firstElementChild;
+    // One stop for the Tab key in each group: the selected cell, or else the first.
+    const stop = cells.includes(this.session.selected) ? this.session.selected : cells[0];
     for (const cell of cells) {
       present.add(cell);
       const tile = this.#tiles.get(cell) ?? this.#newTile(cell);
       this.#update(tile, cell, all);
+      if (tile.tabIndex !== (cell === stop ? 0 : -1)) tile.tabIndex = cell === stop ? 0 : -1;
       if (tile === next) {
         next = next.nextElementSibling;
       } else {
-        // Moving a focused element drops its focus; it is given back.
-        const focused = document.activeElement === tile;
+        // Moving a focused element drops its focus; it is given back while the cell is still the one looked at.
+        const focused = document.activeElement === tile && cell === this.session.selected;
         list.insertBefore(tile, next);
         if (focused) tile.focus({ preventScroll: true });
       }
@@ -99,14 +103,18 @@ export class Gallery {
   #newTile(cell) {
     const canvas = h("canvas", { class: "thumb", "aria-hidden": "true" });
     const [mark, value, flag] = ["tile-mark", "tile-value", "tile-flag"].map((name) => h("span", { class: name }));
+    flag.ariaHidden = "true";
+    // What the eye reads as "LY 52%" is spoken in whole words.
+    const spoken = h("span", { class: "visually-hidden" });
     const tile = h(
       "div",
-      { class: "tile", role: "option", id: `cell-${cell.id}`, title: cell.name, dataset: { testid: "cell", name: cell.name } },
+      { class: "tile", role: "option", tabindex: "-1", id: `cell-${cell.id}`, title: cell.name, dataset: { testid: "cell", name: cell.name } },
       canvas,
-      h("span", { class: "tile-line" }, mark, value),
+      h("span", { class: "tile-line", "aria-hidden": "true" }, mark, value),
       flag,
+      spoken,
     );
-    Object.assign(tile, { cell, canvas, mark, value, flag });
+    Object.assign(tile, { cell, canvas, mark, value, flag, spoken });
     this.#tiles.set(cell, tile);
     this.#thumbnails.watch(canvas, cell);
     return tile;
@@ -114,10 +122,7 @@ export class Gallery {
 
   #update(tile, cell, all) {
     const selected = this.session.selected === cell;
-    if (tile.ariaSelected !== String(selected)) {
-      tile.setAttribute("aria-selected", String(selected));
-      tile.tabIndex = selected ? 0 : -1;
-    }
+    if (tile.ariaSelected !== String(selected)) tile.setAttribute("aria-selected", String(selected));
     const state = `${cell.status}|${standing(cell)}|${classOf(cell)}`;
     if (!all && tile.dataset.state === state) return;
     const name = classOf(cell);
@@ -126,7 +131,7 @@ export class Gallery {
     tile.mark.dataset.class = name ?? "";
     tile.value.textContent = isDone(cell) ? tileValue(cell) : t(`status.${cell.status}`);
     tile.flag.textContent = FLAGS[standing(cell)] ?? "";
-    tile.setAttribute("aria-label", tileLabel(cell));
+    tile.spoken.textContent = tileLabel(cell);
     if (isDone(cell)) this.#thumbnails.answered(tile.canvas);
   }
 }

@@ -1,0 +1,47 @@
+"""Really served processes: `bentoml serve`, spoken to over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from tests.served import Served
+from wbc.bundle import Bundle, sha256, write_manifest
+
+
+@pytest.fixture(scope="session")
+def failing_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle, sound by its hashes, whose graph gives logits that are no numbers."""
+    folder = tmp_path_factory.mktemp("failing")
+    for file in tiny_bundle.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    graph = onnx.load(folder / "model.onnx")
+    last = next(n for n in reversed(graph.graph.node) if n.op_type == "Identity" and n.output[0] == "logits")
+    poison = numpy_helper.from_array(np.full(5, np.nan, np.float32), "poison")
+    graph.graph.initializer.append(poison)
+    last.op_type = "Add"
+    last.input.append("poison")
+    onnx.save(graph, str(folder / "model.onnx"))
+    manifest = Bundle.load(tiny_bundle).manifest
+    files = {**manifest.files, "model.onnx": sha256(folder / "model.onnx")}
+    write_manifest(folder, manifest.model_copy(update={"files": files}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def failing_server(failing_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server whose model fails, and which admits one request at a time."""
+    with Served(
+        tmp_path_factory.mktemp("failing-server"),
+        WBC_BUNDLE=str(failing_bundle),
+        WBC_GRADCAM="false",
+        WBC_MAX_CONCURRENCY="1",
+        WBC_MAX_BODY_BYTES="200000",
+        WBC_REQUEST_TIMEOUT_S="20",
+    ) as server:
+        yield server

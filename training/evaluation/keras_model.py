@@ -1,0 +1,77 @@
+"""A `.keras` file as the model that is evaluated: before export, or to see what export changed. Imports TensorFlow."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from training.evaluation.model import Model
+from training.record import TrainingRecord
+from wbc.adaptation.review import ReviewThresholds
+from wbc.bundle import MANIFEST, Bundle, DataSource, Manifest
+from wbc.errors import BundleMissing
+from wbc.inference import Outputs
+from wbc.labels import CLASSES
+from wbc.nn import classifier as _layers
+from wbc.preprocessing.pipeline import Preprocessing, Preprocessor, probe
+from wbc.saliency.closed_form import class_activation_maps, serving_outputs
+
+
+def load_keras(path: Path) -> Model:
+    """Load a `.keras` file with the manifest, or else the training record, that lies beside it.
+
+    Without a manifest nothing was fitted: the temperature is 1 and no answer is flagged for its confidence.
+
+    Raises:
+        BundleMissing: no such file, or it is no Keras model.
+    """
+    if not path.is_file():
+        raise BundleMissing(f"no file {path}; a bundle's folder or a .keras file is accepted")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError) as error:
+        raise BundleMissing(f"{path} is no Keras model: {error}") from error
+    if (path.parent / MANIFEST).is_file():
+        return Model(Bundle.load(path.parent), _forward(model))
+    record = path.parent / "training.json"
+    preprocessing = Preprocessing(size=model.input_shape[1])
+    if record.is_file():
+        preprocessing = TrainingRecord.model_validate_json(record.read_bytes()).preprocessing
+    return Model(Bundle(path.parent, _manifest(path, preprocessing)), _forward(model), calibrated=False)
+
+
+def _forward(model: keras.Model):  # noqa: ANN202
+    served = serving_outputs(model)
+
+    def classify(views: NDArray[np.uint8]) -> Outputs:
+        outputs = served(ops.convert_to_tensor(views), training=False)
+        maps = class_activation_maps(model, outputs["attended"])
+        return Outputs(*(ops.convert_to_numpy(v) for v in (outputs["logits"], outputs["aux_logit"], outputs["embedding"], maps)))
+
+    return classify
+
+
+def _manifest(path: Path, preprocessing: Preprocessing) -> Manifest:
+    unknown = DataSource(name="not recorded", licence="not recorded", citation="not recorded")
+    return Manifest(
+        name=path.stem,
+        version="not exported",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        labels=CLASSES,
+        preprocessing=preprocessing,
+        preprocessing_probe=probe(Preprocessor(preprocessing)),
+        temperature=1.0,
+        review=ReviewThresholds(min_confidence=0.0),
+        gradcam_layer=_layers.ATTENTION,
+        opset=0,
+        parity={},
+        training={},
+        data=unknown,
+        versions={},
+        files={},
+    )

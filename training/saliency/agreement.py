@@ -1,0 +1,48 @@
+"""Do both forms of Grad-CAM agree? The graph's closed form against automatic differentiation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wbc.labels import CLASSES
+
+TOLERANCE = 1e-4
+"""Largest difference accepted between two maps that are scaled to a maximum of 1: half a grey level is 20 times that."""
+
+Maps = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Prepared images (N, S, S, 3) to unscaled maps of all classes, (N, 5, h, w)."""
+
+
+def agreement(images: NDArray[np.uint8], cam: NDArray[np.float32], oracle: Maps, batch: int = 8) -> dict[str, Any]:
+    """Compare the graph's maps of all classes with the oracle's, each scaled to a maximum of 1.
+
+    Args:
+        images: uint8 (N, S, S, 3), prepared.
+        cam: float32 (N, 5, h, w), the graph's maps of these images.
+        oracle: gives the maps that are taken for true.
+        batch: images an oracle's call.
+    """
+    expected = np.concatenate([oracle(images[i : i + batch]) for i in range(0, len(images), batch)])
+    apart = np.abs(_scaled(cam) - _scaled(expected)).max(axis=(2, 3))
+    empty = ~cam.any(axis=(2, 3)), ~expected.any(axis=(2, 3))
+    largest = float(apart.max())
+    return {
+        "images": len(images),
+        "maps": int(apart.size),
+        "tolerance": TOLERANCE,
+        "largest_difference": largest,
+        "largest_difference_by_class": {name: float(apart[:, c].max()) for c, name in enumerate(CLASSES)},
+        "empty_in_both": int((empty[0] & empty[1]).sum()),
+        "empty_in_one": int((empty[0] ^ empty[1]).sum()),
+        # Written so that a NaN fails, too.
+        "passed": bool(largest <= TOLERANCE),
+    }
+
+
+def _scaled(maps: NDArray[np.float32]) -> NDArray[np.float64]:
+    peak = maps.max(axis=(2, 3), keepdims=True).astype(np.float64)
+    return np.divide(maps, peak, out=np.zeros(maps.shape), where=peak > 0)
