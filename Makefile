@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # BentoML reports usage to its makers unless it is told not to.
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: setup serve test lint check lock clean
+.PHONY: setup serve test lint check docs results lock clean
 setup: .venv/.installed
 
 .venv/.installed: requirements.lock pyproject.toml
@@ -28,6 +28,14 @@ lint: setup
 	$(BIN)/mypy
 
 check: lint test
+
+docs: setup
+	$(BIN)/python -m wbc.reference_cli > docs/cli.md
+
+# Every number in README and model card, measured again with the images in WBC_DATA_ROOT.
+results: setup
+	$(BIN)/wbc evaluate --split Val --split TestA --split TestB-lisc --split TestB-bccd --split TestB-tecom --write-bundle
+	$(BIN)/python -m training.evaluation.readme
 
 # Exact versions and hashes of everything, from the ranges in pyproject.toml; what a Bento needs is a part of it.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \

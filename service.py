@@ -95,6 +95,16 @@ class Explainer:
 
         self.runner = Runner.from_settings(SETTINGS)
 
+    @bentoml.on_startup
+    async def warm_up(self) -> None:
+        """Load the configured providers' SDKs before the first report waits for them."""
+        await self.runner.warm_up()
+
+    @bentoml.on_shutdown
+    async def close(self) -> None:
+        """Close the providers' connections."""
+        await self.runner.aclose()
+
     @bentoml.api
     async def explain(
         self, facts: Facts, overlay: np.ndarray, image_sha256: str, model_version: str, language: Language

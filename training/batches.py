@@ -113,6 +113,11 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         order = draw(self._weights, self.epoch_size, np.random.default_rng([*self.seed, epoch]))
         self._plan = (epoch, order)
 
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Positions in the split of the images of the current epoch, in order."""
+        return self._plan[1]
+
     def __len__(self) -> int:
         return self.epoch_size // self.batch_size
 

@@ -79,7 +79,7 @@ class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         seen = {} if logs is None else logs
         row = {"phase": state.phase, "epoch": len(state.history) + 1}
         row |= {COLUMNS.get(k, k): round(float(v), 6) for k, v in seen.items()}
-        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row["learning_rate"] = float(checkpoint.as_array(self.model.optimizer.learning_rate))
         with averaged_weights(self.model):
             logits = self.model.predict(self.val[0], batch_size=self.config.batch_size, verbose=0)[MAIN]
             row |= scores(logits, self.val[1])
@@ -127,7 +127,7 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
         return
     variables = model.trainable_variables
     averages = optimizer._model_variables_moving_average  # Keras offers no public reader
-    kept = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    kept = [checkpoint.as_array(variable) for variable in variables]
     for variable, average in zip(variables, averages, strict=True):
         variable.assign(average)
     try:

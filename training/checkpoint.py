@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from wbc.errors import InvalidParameter
 
@@ -45,6 +46,11 @@ class RunState:
         return [row for row in self.history if row["phase"] == self.phase]
 
 
+def as_array(variable: Any) -> NDArray[Any]:
+    """The value of a Keras variable, copied; `np.array` would ask it for a copy, which it does not know how to give."""
+    return np.asarray(variable).copy()
+
+
 def exists(folder: Path) -> bool:
     """Whether there is a checkpoint to go on from."""
     return (folder / FILE).is_file()
@@ -59,7 +65,7 @@ def save(folder: Path, state: RunState, model: keras.Model, optimizer: keras.opt
     """Write weights, dropout's seeds, the optimizer and the progress."""
     kinds = {"model": model.variables, "optimizer": [] if optimizer is None else optimizer.variables}
     arrays = {
-        f"{kind}/{index}": keras.ops.convert_to_numpy(variable)
+        f"{kind}/{index}": as_array(variable)
         for kind, variables in kinds.items()
         for index, variable in enumerate(variables)
     }

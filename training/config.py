@@ -16,8 +16,11 @@ from wbc.preprocessing.enhance import Variant
 from wbc.preprocessing.framing import Framing
 from wbc.settings import settings
 
-BY_POLICY = {"shown_default": "by policy: published 0.2, 0.15, 0.3; robust 0"}
-"""Help text of the probabilities that `augment.PUBLISHED_STEPS` sets; a test holds it against the table."""
+
+def _step(name: str, description: str) -> Any:
+    """The probability of a published step, which is the policy's own where it is not given."""
+    shown = ", ".join(f"{policy} {steps[name]:g}" for policy, steps in PUBLISHED_STEPS.items())
+    return Field(0.0, ge=0, le=1, description=description, json_schema_extra={"shown_default": f"{shown}, robust 0"})
 
 
 class TrainingConfig(BaseModel):
@@ -61,16 +64,10 @@ class TrainingConfig(BaseModel):
 
     augmentation: Policy = Field("robust", description="augmentation policy, before preprocessing")
     augmentation_ramp: float = Field(0.3, ge=0, le=1, description="share of phase 2 over which degradations ramp in")
-    crop_prob: float = Field(
-        0.0, ge=0, le=1, description="probability of a crop to the cell", json_schema_extra=BY_POLICY
-    )
-    bg_randomization_prob: float = Field(
-        0.0, ge=0, le=1, description="probability of another background around the cell", json_schema_extra=BY_POLICY
-    )
+    crop_prob: float = _step("crop_prob", "probability of a crop to the cell")
+    bg_randomization_prob: float = _step("bg_randomization_prob", "probability of another background around the cell")
     bg_randomization_strength: float = Field(0.35, ge=0, le=1, description="share of the new background in the mix")
-    stain_jitter_prob: float = Field(
-        0.0, ge=0, le=1, description="probability of a stain shift in LAB", json_schema_extra=BY_POLICY
-    )
+    stain_jitter_prob: float = _step("stain_jitter_prob", "probability of a stain shift in LAB")
     neutrophil_aug_scale: float = Field(
         0.3, ge=0, description="factor on a neutrophil's crop and background probabilities"
     )

@@ -24,7 +24,7 @@ from wbc.errors import InvalidParameter
 from wbc.labels import CLASSES
 from wbc.nn.classifier import Backbone, build_classifier, densenet121, load_backbone_weights
 
-__all__ = ["TrainingRecord", "train", "train_model"]
+__all__ = ["TrainingRecord", "build_with", "train", "train_model"]
 
 log = logging.getLogger("wbc.training")
 
@@ -51,13 +51,18 @@ def train(
         InvalidParameter: a run is there and `resume` was not asked for, or its configuration differs.
         DataError: the data set is not laid out as expected.
     """
+    return train_model(config, build_with(backbone), resume=resume, callbacks=callbacks)
+
+
+def build_with(backbone: Backbone) -> Build:
+    """The classifier with a backbone and the starting weights of the configuration."""
 
     def build(config: TrainingConfig) -> keras.Model:
         model = build_classifier(config.img_size, backbone)
         load_backbone_weights(model, config.weights)
         return model
 
-    return train_model(config, build, resume=resume, callbacks=callbacks)
+    return build
 
 
 def train_model(

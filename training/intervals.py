@@ -46,9 +46,10 @@ def bootstrap(
 ) -> Estimate:
     """A score of a confusion matrix with its percentile bootstrap interval.
 
-    Images are redrawn within each true class: a class keeps its support, as in a study that fixes how many cells of each
-    class are collected. Redrawing images and redrawing the row of their answers is the same, so a resample is one
-    multinomial draw a row. A class of one or two images has no spread of its own: its part of the interval is too narrow.
+    Images are redrawn within each true class: a class keeps its support, as in a study that fixes how many cells of
+    each class are collected. Redrawing images and redrawing the row of their answers is the same, so a resample is one
+    multinomial draw a row. A class of one or two images has no spread of its own: its part of the interval is too
+    narrow.
 
     Args:
         confusion: (C, C), truth in rows.

@@ -70,7 +70,8 @@ def build(model: type[Model], values: dict[str, Any]) -> Model:
 
 
 def _option(name: str, field: FieldInfo) -> Callable[[Decorated], Decorated]:
-    help_text = (field.description or "").capitalize()
+    description = field.description or ""
+    help_text = description[:1].upper() + description[1:]
     if field.annotation is bool:
         # A switch is named for what it does: `--disable-x` where it is off, `--x/--no-x` where it is on.
         names = f"{flag(name)}/--no-{name.replace('_', '-')}" if field.default else flag(name)

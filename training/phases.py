@@ -50,7 +50,9 @@ def set_trainable(model: keras.Model, phase: int, config: TrainingConfig) -> Non
     if config.unfreeze_from is not None:
         if config.unfreeze_from not in names:
             last = ", ".join(names[-5:])
-            raise InvalidParameter(f"unfreeze_from={config.unfreeze_from!r} is no layer of the backbone; the last are {last}")
+            raise InvalidParameter(
+                f"unfreeze_from={config.unfreeze_from!r} is no layer of the backbone; the last are {last}"
+            )
         start = names.index(config.unfreeze_from)
     for index, layer in enumerate(layers):
         norm = isinstance(layer, keras.layers.BatchNormalization)

@@ -39,7 +39,9 @@ def confusion_matrix(metrics: Metrics, title: str, path: Path) -> None:
     _save(figure, path)
 
 
-def roc(labels: NDArray[np.int64], probabilities: NDArray[np.float64], metrics: Metrics, title: str, path: Path) -> None:
+def roc(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64], metrics: Metrics, title: str, path: Path
+) -> None:
     """Each class against the rest, with its area; a class that is absent, or the only one, has no curve."""
     figure = _figure(5.2, 4.6)
     axes = figure.subplots()
@@ -56,13 +58,13 @@ def roc(labels: NDArray[np.int64], probabilities: NDArray[np.float64], metrics: 
     _save(figure, path)
 
 
-def reliability(before: Bins, after: Bins, temperature: float, title: str, path: Path) -> None:
+def reliability(before: Bins, after: Bins, title: str, path: Path) -> None:
     """Accuracy over confidence, before and after temperature scaling, with the number of answers in each bin."""
     figure = _figure(8.4, 4.4)
     for axes, found, name in zip(
         figure.subplots(1, 2),
         (before, after),
-        ("before, temperature 1", f"after, temperature {temperature:.3f}"),
+        ("before temperature scaling", "after temperature scaling"),
         strict=True,
     ):
         width = 1 / len(found.count)

@@ -11,11 +11,11 @@ import keras
 from training.batches import AUX, AugmentedBatches, Targets
 from training.cache import ImageCache
 from training.config import TrainingConfig
-from training.dataset import Split, TrainingData, cores, load_data
+from training.dataset import TrainingData, cores, load_data
 from training.devices import use_all_devices
+from training.references import fit_preprocessing
 from wbc.labels import index_of
-from wbc.preprocessing.pipeline import Preprocessing, Preprocessor
-from wbc.preprocessing.stain import MacenkoReference, ReinhardReference
+from wbc.preprocessing.pipeline import Preprocessor
 
 Build = Callable[[TrainingConfig], keras.Model]
 """Makes the network of a run, with its starting weights."""
@@ -75,18 +75,4 @@ def data_of(config: TrainingConfig, cache: ImageCache | None = None) -> Training
         limit=config.limit,
         cache=cache or ImageCache(config.cache_dir),
         workers=cores(config.workers),
-    )
-
-
-def fit_preprocessing(config: TrainingConfig, train: Split, cache: ImageCache) -> Preprocessing:
-    """The preprocessing of a run, its stain references fitted on the training split."""
-    step = max(1, len(train.paths) // config.normalization_reference_samples)
-    framer = Preprocessor(Preprocessing(framing=config.framing))
-    sample = [framer.frame(cache.decoded(path))[0] for path in train.paths[::step]]
-    return Preprocessing(
-        variant=config.preprocessing,
-        framing=config.framing,
-        color_normalization=config.color_normalization,
-        reinhard=ReinhardReference.fit(sample),
-        macenko=MacenkoReference.fit(sample) if config.preprocessing == "v4" else None,
     )

@@ -49,7 +49,7 @@ def brier(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> f
     return float(((probabilities - truth) ** 2).sum(axis=1).mean())
 
 
-def reheated(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-    """The probabilities (N, C) as they were before they were divided by a temperature."""
-    powered = np.asarray(probabilities, np.float64) ** temperature
+def reheated(probabilities: NDArray[np.floating], temperature: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The probabilities (N, C) as they were before each row's logits were divided by its temperature (N,)."""
+    powered = np.asarray(probabilities, np.float64) ** np.asarray(temperature)[:, None]
     return np.asarray(powered / powered.sum(axis=1, keepdims=True))

@@ -92,7 +92,8 @@ def _focus(rows: Sequence[Mapping[str, Any]], checked: bool) -> Iterable[str]:
     yield (
         f"<p>Last check, epoch {last['epoch']}: ratio {last['focus']:.3f} (standard deviation "
         f"{last['focus_spread']:.3f}), coverage {last['focus_coverage']:.3f}, lift {last['focus_lift']:.3f}. "
-        f"In {last['focus_invalid']:.0%} of the images no cell was found, and {last['focus_empty']:.0%} had an empty map; these give no ratio.</p>"
+        f"In {last['focus_invalid']:.0%} of the images no cell was found, and "
+        f"{last['focus_empty']:.0%} had an empty map; these give no ratio.</p>"
     )
 
 

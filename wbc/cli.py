@@ -14,20 +14,11 @@ import click
 from wbc.errors import WBCError
 
 
-class _Command(click.Command):
-    """A command whose expected errors end in one line and exit code 1, not in a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except WBCError as error:
-            raise click.ClickException(f"{error} [{error.code}]") from error
-
-
 class _Group(click.Group):
-    """A group that finds further commands among the installed entry points and imports one only to run it."""
+    """Finds further commands among the installed entry points and imports one only to run or to describe it.
 
-    command_class = _Command
+    An expected error of any command ends in one line and exit code 1, not in a traceback.
+    """
 
     def _added(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group="wbc.commands")}
@@ -39,25 +30,13 @@ class _Group(click.Group):
         if (own := super().get_command(ctx, cmd_name)) is not None:
             return own
         point = self._added().get(cmd_name)
-        return _guarded(point.load()) if point else None
+        return point.load() if point else None
 
-
-def _guarded(command: click.Command) -> click.Command:
-    """Give a command of another package the error handling of `_Command`."""
-    if isinstance(command, click.Group):
-        for child in command.commands.values():
-            _guarded(child)
-    elif command.callback is not None:
-        inner = command.callback
-
-        def callback(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return inner(*args, **kwargs)
-            except WBCError as error:
-                raise click.ClickException(f"{error} [{error.code}]") from error
-
-        command.callback = callback
-    return command
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WBCError as error:
+            raise click.ClickException(f"{error} [{error.code}]") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

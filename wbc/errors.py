@@ -7,6 +7,7 @@
     │   ├── ImageTooLarge         413  image_too_large
     │   ├── BodyTooLarge          413  body_too_large
     │   └── UnsupportedFormat     415  unsupported_format
+    ├── Unauthorized              401  unauthorized
     ├── Overloaded                429  overloaded
     ├── NotReady                  503  not_ready
     ├── DeadlineExceeded          503  deadline_exceeded
@@ -72,6 +73,13 @@ class UnsupportedFormat(InputError):
 
     status = 415
     code = "unsupported_format"
+
+
+class Unauthorized(WBCError):
+    """The service asks for a key, and the request has none or another one."""
+
+    status = 401
+    code = "unauthorized"
 
 
 class Overloaded(WBCError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import logging
 import re
@@ -26,6 +27,7 @@ from wbc.errors import (
     InputError,
     InvalidParameter,
     Overloaded,
+    Unauthorized,
     WBCError,
 )
 from wbc.explain.explainer import Report
@@ -75,9 +77,11 @@ class Engine(Protocol):
 
 def create_app(engine: Callable[[], Engine], settings: Settings) -> Starlette:
     """The application; `engine` is asked at each request, since a service exists only after its app."""
+    key = settings.api_key.get_secret_value() if settings.api_key else None
     gate = _Gate(settings.max_concurrency, settings.request_timeout_s)
 
     async def predict(request: Request) -> Response:
+        _check_key(request, key)
         async with gate.admitted():
             data = await _uploaded(request)
             answer = await engine().predict(
@@ -92,12 +96,14 @@ def create_app(engine: Callable[[], Engine], settings: Settings) -> Starlette:
         return Response(body, media_type="application/json", headers={"X-Request-ID": answer.request_id})
 
     async def explain(request: Request) -> Response:
+        _check_key(request, key)
         async with gate.admitted():
             data = await _uploaded(request)
             report = await engine().explain(data, language=_choice(request, "language", get_args(Language)))
         return JSONResponse({"report": report.model_dump(mode="json")})
 
-    async def model(_: Request) -> Response:
+    async def model(request: Request) -> Response:
+        _check_key(request, key)
         return JSONResponse(engine().model.model_dump(mode="json"))
 
     async def page(_: Request) -> Response:
@@ -197,6 +203,13 @@ async def _uploaded(request: Request) -> bytes:
         f"received {len(files)} values of the field 'file' (fields: {fields[:200]}), text or files; "
         f"send one file in it ({ACCEPTED})"
     )
+
+
+def _check_key(request: Request, key: str | None) -> None:
+    given = request.headers.get("x-api-key", "")
+    if key is not None and not hmac.compare_digest(given.encode(), key.encode()):
+        received = "another key" if given else "no key"
+        raise Unauthorized(f"received {received}; this service answers requests whose header X-API-Key has its key")
 
 
 def _request_id(request: Request) -> str:

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     max_batch_size: int = Field(32, ge=2, description="most images in one forward pass of the service")
     max_concurrency: PositiveInt = Field(64, description="requests in progress before 429 is answered")
     request_timeout_s: PositiveFloat = Field(60.0, description="longest time a request may take")
+    api_key: SecretStr | None = Field(None, description="key that requests must bring in the header X-API-Key")
     gradcam: bool = Field(True, description="load the Keras graph beside the ONNX graph, for Grad-CAM on any layer")
 
     explain_timeout_s: PositiveFloat = Field(8.0, description="longest time of a report, over all providers")

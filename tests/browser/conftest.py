@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from .cells import write_cell
+from tests.drawn import drawn_cell
+from wbc.images import encode_png
+
 from .page import Page
 from .stub_server import StubServer, served_stub
 
@@ -95,9 +98,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Drawn cells by name. The stub answers the class in the name; `doubtful` ones need review."""
     folder = tmp_path_factory.mktemp("cells")
     shares = {"Basophil": 1, "Eosinophil": 2, "Lymphocyte": 9, "Monocyte": 3, "Neutrophil": 22}
-    names = [f"{label}-{index:02d}" for label, count in shares.items() for index in range(count)]
-    names += ["doubtful-Monocyte", "doubtful-Lymphocyte", "doubtful-Neutrophil"]
-    return {name: write_cell(folder / f"{name}.png", seed) for seed, name in enumerate(names)}
+    labels = {f"{label}-{index:02d}": label for label, count in shares.items() for index in range(count)}
+    labels |= {f"doubtful-{label}": label for label in ("Monocyte", "Lymphocyte", "Neutrophil")}
+    rng = np.random.default_rng(7)
+    paths = {name: folder / f"{name}.png" for name in labels}
+    for name, path in paths.items():
+        path.write_bytes(encode_png(drawn_cell(labels[name], rng)))
+    return paths
 
 
 @pytest.fixture(scope="session")

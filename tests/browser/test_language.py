@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
+
+from wbc.adaptation.review import ReasonCode
+from wbc.errors import DataError, ExportError, WBCError
+from wbc.labels import CLASSES
 
 from .page import Page
 from .stub_server import WEB, StubServer
@@ -42,6 +48,22 @@ def test_every_string_of_the_page_is_in_the_catalogue_and_none_is_idle() -> None
     for beginning in beginnings:
         assert any(key.startswith(beginning) for key in known), beginning
     assert {key for key in known - full if not key.startswith(tuple(beginnings))} == set()
+
+
+def request_errors(error: type[WBCError] = WBCError) -> Iterator[type[WBCError]]:
+    """The errors that a request can be answered with."""
+    if error in (DataError, ExportError):
+        return
+    yield error
+    for narrower in error.__subclasses__():
+        yield from request_errors(narrower)
+
+
+def test_every_code_of_the_server_has_words() -> None:
+    codes = {f"error.{error.code}" for error in request_errors()}
+    codes |= {f"reason.{code}" for code in get_args(ReasonCode)}
+    codes |= {f"class.{name}" for name in CLASSES}
+    assert codes - set(CATALOGUE["en"]) == set()
 
 
 def test_index_holds_no_words_of_its_own() -> None:

@@ -17,6 +17,17 @@ from drawn import draw_cell, write_dataset
 from training.config import TrainingConfig
 
 
+KERAS_COPIES = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+"""Keras 3.15 and TensorFlow 2.21 hand variables to NumPy 2.4 in their own code, in `save_weights` for one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings(KERAS_COPIES))
+
+
 def tiny_backbone(image: Any) -> Any:
     """Three strided convolutions, one with batch norm: (N, S, S, 3) to (N, S/8, S/8, 16)."""
     x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="conv_1")(image)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.dataset import Split, Unreadable, cores
+from training.reliability import reheated
 from wbc.adaptation import tta
 from wbc.adaptation.routing import LabelSet
 from wbc.analysis import Analysis, Pipeline
@@ -52,6 +53,7 @@ class Answers:
         cells: (N,) nuclei of comparable size in the frame; 0 where no cell was outlined.
         lift: (N,) focus lift of the map; NaN without a valid mask.
         views: (N,) views that were averaged.
+        temperature: (N,) that the logits were divided by.
         prepare_ms: (N,) wall time of decoding, preparing and concluding.
         embedding: float32 (N, C), of the unaltered view.
         logits: float32 (N, 5), of the unaltered view.
@@ -68,6 +70,7 @@ class Answers:
     cells: NDArray[np.int64]
     lift: NDArray[np.float64]
     views: NDArray[np.int64]
+    temperature: NDArray[np.float64]
     prepare_ms: NDArray[np.float64]
     embedding: NDArray[np.float32]
     logits: NDArray[np.float32]
@@ -94,6 +97,11 @@ class Answers:
         return np.asarray(self.predicted == self.labels)
 
     @property
+    def uncalibrated(self) -> NDArray[np.float64]:
+        """(N, 5) the probabilities as they were before temperature scaling."""
+        return reheated(self.probabilities, self.temperature)
+
+    @property
     def flagged(self) -> NDArray[np.bool_]:
         """(N,) whether a person has to look."""
         return np.array([bool(codes) for codes in self.reasons], np.bool_)
@@ -114,6 +122,7 @@ ARRAYS = (
     "cells",
     "lift",
     "views",
+    "temperature",
     "prepare_ms",
     "embedding",
     "logits",
@@ -169,7 +178,7 @@ def answer(
             for name, entrant in entrants.items():
                 used = out.rows(slice(0, _views(entrant.pipeline, out)))
                 analysis = entrant.pipeline.conclude(prepared, used, timings, entrant.label_set)
-                rows[name].append(_row(analysis, out))
+                rows[name].append(_row(analysis, out, entrant))
         if progress is not None:
             progress(len(group))
     if not read:
@@ -181,7 +190,7 @@ def answer(
 def _prepared(
     pipeline: Pipeline, paths: Sequence[Path], workers: int
 ) -> Iterator[tuple[int, tuple[Prepared, dict[str, float]] | str]]:
-    """Files in order, prepared by threads a few ahead of their use; the reason in the place of one that cannot be read."""
+    """Files in order, prepared by threads a few ahead of their use; the reason where one cannot be read."""
 
     def one(path: Path) -> tuple[Prepared, dict[str, float]] | str:
         try:
@@ -242,8 +251,9 @@ def _views(pipeline: Pipeline, outputs: Outputs) -> int:
     return len(tta.LIGHT_VIEWS) if looks_again else 1
 
 
-def _row(analysis: Analysis, outputs: Outputs) -> dict[str, Any]:
+def _row(analysis: Analysis, outputs: Outputs, entrant: Entrant) -> dict[str, Any]:
     """What is kept of one analysis: no picture, because thousands are kept."""
+    aux = entrant.label_set is not None and entrant.label_set.head == "aux"
     quality = analysis.quality
     return {
         "reasons": tuple(reason.code for reason in analysis.review),
@@ -255,6 +265,7 @@ def _row(analysis: Analysis, outputs: Outputs) -> dict[str, Any]:
         "cells": analysis.prepared.foreground.candidates if analysis.prepared.foreground.valid else 0,
         "lift": np.nan if analysis.focus.lift is None else analysis.focus.lift,
         "views": analysis.views,
+        "temperature": 1.0 if aux else entrant.pipeline.manifest.temperature_of(analysis.views),
         "prepare_ms": sum(analysis.timings_ms.values()),
         "embedding": analysis.embedding,
         "logits": outputs.logits[0],

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from training.evaluation.answers import Classifier
 from training.evaluation.model import Model
 from training.record import TrainingRecord
 from wbc.adaptation.review import ReviewThresholds
@@ -42,16 +43,20 @@ def load_keras(path: Path) -> Model:
     preprocessing = Preprocessing(size=model.input_shape[1])
     if record.is_file():
         preprocessing = TrainingRecord.model_validate_json(record.read_bytes()).preprocessing
+    if preprocessing.size != model.input_shape[1]:  # trained small, served at full size, as export does
+        small, model = model, _layers.build_classifier(preprocessing.size)
+        model.set_weights(small.get_weights())
     return Model(Bundle(path.parent, _manifest(path, preprocessing)), _forward(model), calibrated=False)
 
 
-def _forward(model: keras.Model):  # noqa: ANN202
+def _forward(model: keras.Model) -> Classifier:
     served = serving_outputs(model)
 
     def classify(views: NDArray[np.uint8]) -> Outputs:
         outputs = served(ops.convert_to_tensor(views), training=False)
         maps = class_activation_maps(model, outputs["attended"])
-        return Outputs(*(ops.convert_to_numpy(v) for v in (outputs["logits"], outputs["aux_logit"], outputs["embedding"], maps)))
+        tensors = (outputs["logits"], outputs["aux_logit"], outputs["embedding"], maps)
+        return Outputs(*(np.asarray(ops.convert_to_numpy(tensor), np.float32) for tensor in tensors))
 
     return classify
 

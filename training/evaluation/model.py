@@ -6,16 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from training.evaluation.answers import Classifier
 from wbc.adaptation.tta import Mode
 from wbc.analysis import Pipeline
-from wbc.bundle import MANIFEST, Bundle
-from wbc.errors import BundleMissing, InvalidParameter
-from wbc.inference import OnnxClassifier, Outputs
+from wbc.bundle import Bundle
+from wbc.errors import InvalidParameter
+from wbc.inference import OnnxClassifier
 from wbc.preprocessing.pipeline import Preprocessing
 from wbc.preprocessing.stain import UNCALIBRATED
 

@@ -12,7 +12,7 @@ from training.evaluation.answers import Answers
 from training.intervals import Estimate, wilson
 from training.metrics import Metrics, measure
 from training.rejection import Coverage, Rejection, coverage
-from training.reliability import bins, reheated
+from training.reliability import bins
 
 EVALUATION = "evaluation.json"
 DECIMALS = 6
@@ -31,7 +31,7 @@ class DomainResult(_Result):
         left_out: images of other classes than the declared ones, which a declaration rules out.
         unreadable: files that could not be decoded, by name relative to the data, with the reason.
         metrics: all scores.
-        ece_before: expected calibration error before temperature scaling; None under a declaration.
+        ece_before: expected calibration error before temperature scaling.
         views: mean number of views an image.
         flagged: images flagged for review.
         flagged_by: by reason; an image may have several.
@@ -44,12 +44,15 @@ class DomainResult(_Result):
     left_out: int = 0
     unreadable: dict[str, str] = {}
     metrics: Metrics
-    ece_before: float | None
+    ece_before: float
     views: float
     flagged: int
     flagged_by: dict[str, int]
     unflagged_accuracy: Estimate | None
     coverage: Coverage
+
+
+Tier = Literal["image", "device", "batch"]
 
 
 class AblationRow(_Result):
@@ -68,7 +71,7 @@ class AblationRow(_Result):
     """
 
     step: str
-    tier: Literal["image", "device", "batch"]
+    tier: Tier
     domain: str
     images: int
     accuracy: Estimate
@@ -77,6 +80,26 @@ class AblationRow(_Result):
     kappa: float | None
     views: float
     cost_ms: float
+
+
+class HeldOutChoice(_Result):
+    """The step that the other foreign devices choose for one device, by mean balanced accuracy.
+
+    Attributes:
+        device: that had no say.
+        chosen: the step.
+        balanced_accuracy: of it on the device.
+        nothing: balanced accuracy there without any step.
+        best: the step that looking at the device itself would have chosen.
+        best_balanced_accuracy: of that one; no honest number, a bound.
+    """
+
+    device: str
+    chosen: str
+    balanced_accuracy: float
+    nothing: float
+    best: str
+    best_balanced_accuracy: float
 
 
 class EvaluationResult(_Result):
@@ -89,36 +112,32 @@ class EvaluationResult(_Result):
     domains: tuple[DomainResult, ...]
     declared: tuple[DomainResult, ...] = ()
     ablation: tuple[AblationRow, ...] = ()
+    held_out_choices: tuple[HeldOutChoice, ...] = ()
     rejection: Rejection | None = None
-    notes: tuple[str, ...] = ()
 
 
 def domain_result(
-    answers: Answers, root: Path, temperature: float, *, seed: int, declared: str | None = None, left_out: int = 0
+    answers: Answers, root: Path, *, seed: int, declared: str | None = None, left_out: int = 0
 ) -> DomainResult:
     """All numbers of the answers for one set of images.
 
     Args:
         answers: what was answered.
         root: folder that names of files are given relative to.
-        temperature: that the probabilities were divided by.
         seed: of the bootstrap.
         declared: name of the declared label set.
         left_out: images that the declaration rules out.
     """
     sure = ~answers.flagged
     codes = sorted({code for codes in answers.reasons for code in codes})
-    before = None
-    if declared is None:
-        cold = reheated(answers.probabilities, temperature)
-        before = bins(cold.max(axis=1), cold.argmax(axis=1) == answers.labels).error
+    cold = answers.uncalibrated
     return DomainResult(
         name=answers.split.name,
         declared=declared,
         left_out=left_out,
         unreadable={relative(bad.path, root): bad.reason for bad in answers.unreadable},
         metrics=measure(answers.labels, answers.probabilities, seed=seed),
-        ece_before=before,
+        ece_before=bins(cold.max(axis=1), cold.argmax(axis=1) == answers.labels).error,
         views=float(answers.views.mean()),
         flagged=int(answers.flagged.sum()),
         flagged_by={code: sum(code in codes for codes in answers.reasons) for code in codes},

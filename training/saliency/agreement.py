@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wbc.labels import CLASSES
 
 TOLERANCE = 1e-4
-"""Largest difference accepted between two maps that are scaled to a maximum of 1: half a grey level is 20 times that."""
+"""Largest difference accepted between two maps scaled to a maximum of 1; half a grey level is 20 times that."""
 
 Maps = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Prepared images (N, S, S, 3) to unscaled maps of all classes, (N, 5, h, w)."""

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.saliency import estimates
-from wbc.adaptation.calibration import probabilities
 from wbc.saliency.overlay import heatmap
 
 FRACTIONS = (0.0, 0.04, 0.08, 0.15, 0.25, 0.4, 0.65, 1.0)
@@ -19,18 +18,17 @@ FRACTIONS = (0.0, 0.04, 0.08, 0.15, 0.25, 0.4, 0.65, 1.0)
 MAPS = ("gradcam", "random", "gaussian")
 """What ranks the pixels: the model's map, a random one of the same coarseness, and nearness to the middle."""
 
-Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Prepared images (N, S, S, 3) to logits (N, 5)."""
+Classify = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+"""Prepared images, uint8 (N, S, S, 3), to calibrated probabilities (N, 5)."""
 
 
 def curves(
     images: NDArray[np.uint8],
     heats: NDArray[np.float32],
     classes: NDArray[np.int64],
-    logits: Logits,
+    classify: Classify,
     *,
     grid: tuple[int, int],
-    temperature: float,
     seed: int,
 ) -> dict[str, Any]:
     """Insertion and deletion (Petsiuk et al. 2018, arXiv 1806.07421) of the class that the model gave.
@@ -44,17 +42,18 @@ def curves(
         images: uint8 (N, S, S, 3), prepared.
         heats: float32 (N, S, S), the maps to judge.
         classes: int64 (N,), whose probability is followed.
-        logits: the classifier.
+        classify: the classifier.
         grid: (h, w) of the feature map: the coarseness of the random maps.
-        temperature: of the calibration.
         seed: of the random maps and of the intervals.
     """
     rng = np.random.default_rng(seed)
-    found = {kind: {name: np.empty((len(images), len(FRACTIONS))) for name in MAPS} for kind in ("insertion", "deletion")}
+    found = {
+        kind: {name: np.empty((len(images), len(FRACTIONS))) for name in MAPS} for kind in ("insertion", "deletion")
+    }
     for row, (image, heat, label) in enumerate(zip(images, heats, classes, strict=True)):
         maps = (heat, _random(rng, grid, len(image)), centred_gaussian(len(image)))
         views, places = _views(image, maps, rng)
-        scores = probabilities(logits(views), temperature)[:, label]
+        scores = classify(views)[:, label]
         for (kind, name, step), index in places.items():
             found[kind][name][row, step] = scores[index]
     return {
@@ -66,7 +65,7 @@ def curves(
 
 
 def centred_gaussian(size: int) -> NDArray[np.float32]:
-    """A Gaussian in the middle of the frame, float32 (size, size) in [0, 1]; its standard deviation is a fifth of the side."""
+    """A Gaussian in the middle of the frame, float32 (size, size) in [0, 1], a fifth of the side in sd."""
     across = (np.arange(size) - (size - 1) / 2.0) / (0.2 * size)
     line = np.exp(-0.5 * across**2)
     return np.asarray(line[:, None] * line[None, :], np.float32)

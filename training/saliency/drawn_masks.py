@@ -85,7 +85,9 @@ def energy(sample: Sample, drawn: list[Drawn], *, seed: int) -> dict[str, Any]:
     }
     measured = [focus(heat, truth) for heat, truth in zip(sample.heats, truths, strict=True)]
     served = [focus(heat, found) for heat, found in zip(sample.heats, sample.foregrounds, strict=True)]
-    pairs = [(a.lift, b.lift) for a, b in zip(measured, served, strict=True) if a.lift is not None and b.lift is not None]
+    pairs = [
+        (a.lift, b.lift) for a, b in zip(measured, served, strict=True) if a.lift is not None and b.lift is not None
+    ]
     out["served_lift_error"] = estimates.mean([abs(a - b) for a, b in pairs], seed)
     lift = out["gradcam"]["lift"]
     out["passed"] = lift is not None and lift.low > 0

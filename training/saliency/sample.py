@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.dataset import read_split
+from wbc.adaptation.calibration import probabilities
 from wbc.bundle import Bundle
 from wbc.images import decode
-from wbc.inference import OnnxClassifier, Outputs
-from wbc.labels import CLASSES
+from wbc.inference import OUTPUTS, OnnxClassifier, Outputs
 from wbc.preprocessing.foreground import Foreground
 from wbc.preprocessing.pipeline import Prepared, Preprocessor
 from wbc.saliency.overlay import heatmap
@@ -35,13 +36,18 @@ class Model:
     def load(cls, path: Path, threads: int = 0) -> Model:
         """Load a bundle. Raises what `Bundle.load` raises."""
         bundle = Bundle.load(path)
-        return cls(bundle, Preprocessor(bundle.manifest.preprocessing), OnnxClassifier(bundle.onnx_path, threads=threads))
+        return cls(
+            bundle, Preprocessor(bundle.manifest.preprocessing), OnnxClassifier(bundle.onnx_path, threads=threads)
+        )
 
     def __call__(self, images: NDArray[np.uint8]) -> Outputs:
         """The graph's outputs for prepared images (N, S, S, 3), batch by batch."""
         parts = [self.classifier(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
-        names = ("logits", "aux_logit", "embedding", "cam")
-        return Outputs(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return Outputs(*(np.concatenate([getattr(part, name) for part in parts]) for name in OUTPUTS))
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Calibrated probabilities (N, 5) of prepared images."""
+        return probabilities(self(images).logits, self.bundle.manifest.temperature)
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class Sample:
 
     def first(self, count: int) -> Sample:
         """The first `count` images."""
-        outputs = Outputs(*(getattr(self.outputs, n)[:count] for n in ("logits", "aux_logit", "embedding", "cam")))
+        outputs = Outputs(*(getattr(self.outputs, name)[:count] for name in OUTPUTS))
         return Sample(self.split, self.paths[:count], self.labels[:count], self.prepared[:count], outputs)
 
 
@@ -105,11 +111,9 @@ def draw(model: Model, root: Path, split: str, count: int) -> Sample:
 
 
 def files(root: Path, split: str, count: int) -> tuple[tuple[Path, ...], NDArray[np.int64]]:
-    """`count` files of a split and their classes, the classes in turn; 0 takes all."""
-    found = read_split(root, split, -(-count // len(CLASSES)))
-    order = list(_in_turn(found.labels))
-    if 0 < count < len(order):
-        order = order[:count]
+    """`count` files of a split, or all there are, and their classes: the classes in turn while they last."""
+    found = read_split(root, split)
+    order = list(islice(_in_turn(found.labels), count))
     return tuple(found.paths[i] for i in order), found.labels[order]
 
 

@@ -51,6 +51,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     temperature = float(np.exp((low + high) / 2.0))
     if not TEMPERATURES[0] * 1.01 < temperature < TEMPERATURES[1] / 1.01:
         raise InvalidParameter(
-            f"temperature {temperature:.3g} lies at the edge of {TEMPERATURES}: the {len(labels)} samples cannot calibrate"
+            f"temperature {temperature:.3g} lies at the edge of {TEMPERATURES}: "
+            f"the {len(labels)} samples cannot calibrate"
         )
     return temperature

@@ -20,8 +20,9 @@ class Familiarity:
 
     The distance is Mahalanobis' (Lee et al. 2018, arXiv 1807.03888) to the nearest class centre, the square root of
     the mean over all directions, so that about 1 is usual whatever their number. Directions past the leading ones
-    are pooled into one residual variance, as in probabilistic PCA (Tipping and Bishop 1999): that is a shrinkage which keeps
-    the covariance invertible, and a cell that leaves the subspace is far away all the same. No training image is kept.
+    are pooled into one residual variance, as in probabilistic PCA (Tipping and Bishop 1999): that is a shrinkage which
+    keeps the covariance invertible, and a cell that leaves the subspace is far away all the same. No training image is
+    kept.
 
     Attributes:
         mean: (C,) of all embeddings.
@@ -48,7 +49,9 @@ class Familiarity:
         """
         known, counts = np.unique(labels, return_counts=True)
         if len(known) == 0 or counts.min() < 2:
-            raise InvalidParameter(f"{dict(zip(known.tolist(), counts.tolist(), strict=True))} images; each class needs two")
+            raise InvalidParameter(
+                f"{dict(zip(known.tolist(), counts.tolist(), strict=True))} images; each class needs two"
+            )
         values = np.asarray(embeddings, np.float64)
         mean = values.mean(axis=0)
         means = np.stack([values[labels == index].mean(axis=0) for index in known])
@@ -59,7 +62,7 @@ class Familiarity:
         if spectrum[0] <= 0:
             raise InvalidParameter("the embeddings of each class are all alike; their spread cannot be estimated")
         count = min(directions, int((spectrum > spectrum[0] * 1e-9).sum()), values.shape[1] - 1)
-        # What N images leave unseen in C directions is taken as spread evenly: never less than a thousandth of the k-th.
+        # What N images leave unseen is taken as spread evenly: never less than a thousandth of the k-th variance.
         left = spectrum[count:].sum() / max(values.shape[1] - count, 1)
         residual = max(float(left), float(spectrum[count - 1]) * 1e-3)
         axes, offsets = axes[:count], means - mean

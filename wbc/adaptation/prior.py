@@ -23,7 +23,11 @@ def reweigh(
 
 
 def estimate_prior(
-    probabilities: NDArray[np.floating], source: NDArray[np.floating], *, iterations: int = 1000, tolerance: float = 1e-7
+    probabilities: NDArray[np.floating],
+    source: NDArray[np.floating],
+    *,
+    iterations: int = 1000,
+    tolerance: float = 1e-7,
 ) -> NDArray[np.float64]:
     """The batch's class shares of greatest likelihood (Saerens, Latinne and Decaestecker 2002), by EM.
 

@@ -75,9 +75,8 @@ def reasons(measured: Measures, limits: ReviewThresholds) -> tuple[ReviewReason,
     """Why a person has to look at an answer; empty where nothing speaks for it."""
     found: list[ReviewReason] = []
     if measured.confidence < limits.min_confidence:
-        text = (
-            f"Confidence {measured.confidence:.1%} is below {limits.min_confidence:.1%}, under which the model errs too often."
-        )
+        least_sure = f"{limits.min_confidence:.1%}"
+        text = f"Confidence {measured.confidence:.1%} is below {least_sure}, under which the model errs too often."
         found.append(ReviewReason(code="low_confidence", text=text))
     if measured.distance is not None and _above(measured.distance, limits.max_distance):
         text = (
@@ -135,9 +134,20 @@ def fit_min_confidence(
     return round(max(lowest, least), 4)
 
 
-def fit_max_distance(
-    known: NDArray[np.floating], unknown: NDArray[np.floating], accepted_flags: float = 0.02
-) -> float:
+def fit_min_focus_lift(lift: NDArray[np.floating], accepted_flags: float = 0.01) -> float:
+    """The lift below which at most `accepted_flags` of the images lie; at least 0, where a map is no better than even.
+
+    Args:
+        lift: (N,) of images of the five classes, not trained on; images without one are left out.
+        accepted_flags: share of the images that may be flagged.
+    """
+    if len(lift) == 0:
+        return 0.0
+    ordered = np.sort(np.asarray(lift, np.float64))
+    return round(max(0.0, float(ordered[int(np.floor(accepted_flags * len(ordered)))])), 4)
+
+
+def fit_max_distance(known: NDArray[np.floating], unknown: NDArray[np.floating], accepted_flags: float = 0.02) -> float:
     """The distance that parts known from unknown cells best, while few known ones are flagged.
 
     Args:
@@ -154,7 +164,9 @@ def fit_max_distance(
     smallest = float(ordered[len(ordered) - 1 - allowed])
     if len(unknown) == 0:
         return smallest
-    candidates = np.unique(np.concatenate([ordered[ordered >= smallest], np.asarray(unknown)[np.asarray(unknown) >= smallest]]))
+    candidates = np.unique(
+        np.concatenate([ordered[ordered >= smallest], np.asarray(unknown)[np.asarray(unknown) >= smallest]])
+    )
     flagged = (ordered[None, :] > candidates[:, None]).mean(axis=1)
     missed = (np.asarray(unknown)[None, :] <= candidates[:, None]).mean(axis=1)
     return float(candidates[np.argmin(flagged + missed)])

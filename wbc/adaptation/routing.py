@@ -39,12 +39,14 @@ class LabelSet:
         unknown = [name for name in self.labels if name not in CLASSES]
         if unknown or len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
             raise InvalidParameter(
-                f"label set {', '.join(self.labels) or '(empty)'}; at least two different ones of {', '.join(CLASSES)} are accepted"
+                f"label set {', '.join(self.labels) or '(empty)'}; at least two different ones of "
+                f"{', '.join(CLASSES)} are accepted"
             )
         object.__setattr__(self, "labels", tuple(sorted(self.labels, key=CLASSES.index)))
         if self.head == "aux" and set(self.labels) != {AUX_NEGATIVE, AUX_POSITIVE}:
             raise InvalidParameter(
-                f"the auxiliary head tells {AUX_NEGATIVE} from {AUX_POSITIVE}; the label set is {', '.join(self.labels)}"
+                f"the auxiliary head tells {AUX_NEGATIVE} from {AUX_POSITIVE}; "
+                f"the label set is {', '.join(self.labels)}"
             )
 
     @property

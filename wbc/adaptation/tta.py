@@ -1,4 +1,4 @@
-"""Test-time augmentation: several views of one image, averaged; `auto` looks again only where the first look is unsure."""
+"""Test-time augmentation: several views of one image, averaged; `auto` looks again only where it is unsure."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from wbc.preprocessing.foreground import Foreground
 
@@ -33,6 +34,11 @@ def heatmap(cam: NDArray[np.floating], size: int) -> NDArray[np.float32]:
     return np.asarray(full / peak if peak > 0 else np.zeros_like(full), np.float32)
 
 
+def grey(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The map alone as a picture: uint8 (S, S), 255 where it is 1."""
+    return np.asarray(np.rint(heat * 255.0), np.uint8)
+
+
 def overlay(
     rgb: NDArray[np.uint8], heat: NDArray[np.float32], foreground: Foreground, *, opacity: float = 0.6
 ) -> NDArray[np.uint8]:
@@ -46,10 +52,34 @@ def overlay(
         foreground: the found cell; its outline is drawn where it is valid.
         opacity: of the strongest part of the map, 0 to 1.
     """
-    colours = INFERNO[np.rint(heat * 255.0).astype(np.uint8)].astype(np.float32)
+    colours = INFERNO[grey(heat)].astype(np.float32)
     alpha = (opacity * np.sqrt(heat))[..., None]
     out: NDArray[np.uint8] = np.rint(rgb * (1.0 - alpha) + colours * alpha).astype(np.uint8)
     if foreground.valid:
         outline, _ = cv2.findContours(foreground.cell.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(out, outline, -1, CONTOUR, 1, cv2.LINE_AA)
     return out
+
+
+def with_colour_bar(picture: NDArray[np.uint8], *, width: int = 44) -> NDArray[np.uint8]:
+    """The picture with the scale of its colours to the right: 1 is the map's maximum, not a probability.
+
+    Args:
+        picture: uint8 (H, W, 3), an overlay.
+        width: pixels that are added.
+
+    Returns:
+        uint8 (H, W + width, 3); the picture itself is unchanged.
+    """
+    height = picture.shape[0]
+    margin, bar = 8, 12
+    strip = np.full((height, width, 3), 255, np.uint8)
+    levels = np.linspace(255, 0, max(1, height - 2 * margin)).round().astype(np.uint8)
+    strip[margin : margin + len(levels), 6 : 6 + bar] = INFERNO[levels][:, None]
+    image = Image.fromarray(strip)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(10)
+    for value in (1.0, 0.5, 0.0):
+        y = margin + (1.0 - value) * (len(levels) - 1)
+        pen.line((6 + bar, y, 9 + bar, y), fill=(24, 24, 24))
+        pen.text((12 + bar, y), f"{value:g}", (24, 24, 24), font, anchor="lm")
+    return np.concatenate([picture, np.asarray(image, np.uint8)], axis=1)

@@ -14,7 +14,7 @@ import { Gallery } from "./gallery.js";
 import { className, currentLanguage, loadCatalogue, number, percent, plural, setLanguage, t, translatePage } from "./i18n.js";
 import { openIntake } from "./intake.js";
 import { listenForKeys, openHelpOnDemand } from "./keyboard.js";
-import { printSession } from "./print-view.js";
+import { bindPrinting } from "./print-view.js";
 import { Queue } from "./queue.js";
 import { Reports } from "./reports.js";
 import { Server } from "./server.js";
@@ -34,8 +34,9 @@ const reports = new Reports({ ask: explain, server, changed: () => session.chang
 let served = null;
 
 const actions = { decide, confirm, undo, step, row, edge, retryReport };
-const gallery = new Gallery({ session, language: currentLanguage, chosen: look });
+const gallery = new Gallery({ session, language: currentLanguage, chosen: look, opened: () => viewer.bringIntoView() });
 const viewer = new Viewer({ session, language: currentLanguage, actions });
+const printSession = bindPrinting(session, () => served);
 const dialogs = bindDialogs({ giveKey: (key) => server.giveKey(key), clear });
 
 // Drawing
@@ -134,9 +135,10 @@ function clear() {
 
 function look(cell) {
   if (!cell) return false;
+  const amongTiles = gallery.hasFocus;
   session.select(cell);
   render();
-  gallery.focusSelected();
+  if (amongTiles) gallery.focusSelected({ scroll: true });
   if (isDone(cell)) say(spoken(cell));
   return true;
 }
@@ -144,10 +146,12 @@ function look(cell) {
 function decide(name) {
   const cell = session.selected;
   if (!cell || !isDone(cell)) return false;
+  // The tile may move to another group; the page stays where it is, so that the reader keeps his place.
+  const amongTiles = gallery.hasFocus;
   session.decide(cell, name);
   say(`${t("decision.said", { class: className(name) })} ${plural("differential.open", session.open().length)}`);
   render();
-  gallery.focusSelected();
+  if (amongTiles) gallery.focusSelected({ scroll: false });
   return true;
 }
 
@@ -219,7 +223,7 @@ byId("cancel").addEventListener("click", () => queue.cancel());
 byId("retry-all").addEventListener("click", () => retry(session.refused().filter(worthRetrying)));
 byId("export-csv").addEventListener("click", saveCsv);
 byId("export-json").addEventListener("click", saveJson);
-byId("export-print").addEventListener("click", () => printSession(session, served));
+byId("export-print").addEventListener("click", printSession);
 byId("clear").addEventListener("click", () => dialogs.askClear(session.unsaved));
 byId("languages").addEventListener("click", (event) => {
   const { language } = event.target.dataset;

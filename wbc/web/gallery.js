@@ -14,7 +14,8 @@ export class Gallery {
   #thumbnails = new Thumbnails();
   #language = null;
 
-  constructor({ session, language, chosen }) {
+  /** `chosen(cell)` hears of each cell the focus comes to, `opened()` of each tile that was clicked. */
+  constructor({ session, language, chosen, opened }) {
     this.root = byId("gallery-groups");
     this.session = session;
     this.language = language;
@@ -22,6 +23,9 @@ export class Gallery {
     this.root.addEventListener("focusin", (event) => {
       const tile = event.target.closest("[role=option]");
       if (tile && tile.cell !== session.selected) chosen(tile.cell);
+    });
+    this.root.addEventListener("click", (event) => {
+      if (event.target.closest("[role=option]")) opened();
     });
   }
 
@@ -45,12 +49,16 @@ export class Gallery {
     }
   }
 
-  /** Move the focus to the selected tile, where the focus is in the gallery or nowhere. */
-  focusSelected() {
+  get hasFocus() {
+    return this.root.contains(document.activeElement);
+  }
+
+  /** Move the focus to the selected tile, and the tile into view where the reader walks among the tiles. */
+  focusSelected({ scroll }) {
     const tile = this.#tiles.get(this.session.selected);
-    const inside = this.root.contains(document.activeElement) || document.activeElement === document.body;
-    if (tile && inside && document.activeElement !== tile) tile.focus({ preventScroll: true });
-    tile?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (!tile) return;
+    if (document.activeElement !== tile) tile.focus({ preventScroll: true });
+    if (scroll) tile.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   /** The cell above or below the selected one, as the tiles lie on the screen. */

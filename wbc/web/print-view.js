@@ -7,16 +7,27 @@ import { differentialTable, stateName, words } from "./differential-view.js";
 import { differential } from "./differential.js";
 import { className, dateTime, percent, t } from "./i18n.js";
 
-/** Build the report, wait until its pictures can be printed, print, and let them go. */
-export async function printSession(session, model) {
-  const urls = buildReport(session, model);
-  const pictures = [...byId("printed").querySelectorAll("img")];
-  await Promise.all(pictures.map((picture) => picture.decode().catch(() => undefined)));
-  window.print();
-  for (const url of urls) URL.revokeObjectURL(url);
+/** The button's action; the browser's own print command, which waits for nothing, is served as well. */
+export function bindPrinting(session, model) {
+  let urls = null;
+  const build = () => {
+    urls ??= buildReport(session, model());
+  };
+  window.addEventListener("beforeprint", build);
+  window.addEventListener("afterprint", () => {
+    for (const url of urls ?? []) URL.revokeObjectURL(url);
+    urls = null;
+  });
+  return async () => {
+    build();
+    const pictures = [...byId("printed").querySelectorAll("img")];
+    await Promise.all(pictures.map((picture) => picture.decode().catch(() => undefined)));
+    window.print();
+  };
 }
 
-export function buildReport(session, model) {
+/** Draw the report; returns the addresses of its pictures, to be let go after printing. */
+function buildReport(session, model) {
   const result = differential(session.cells);
   const urls = [];
   const groups = session.groups().filter((group) => group.cells.some(isDone));

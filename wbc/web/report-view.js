@@ -39,9 +39,10 @@ function written(cell, report) {
     parts.push(h("p", { class: "author", text: t("report.author", { provider: providerName(report.provider) }), dataset: { testid: "report-author" } }));
   }
   for (const failure of report?.failures ?? []) {
-    parts.push(h("p", { class: "author", text: t("report.fallback", { provider: providerName(failure.provider), reason: failure.reason }) }));
+    parts.push(h("p", { class: "author", text: t("report.fallback", { provider: providerName(failure.provider), reason: failureName(failure.reason) }) }));
   }
   return parts;
 }
 
 const providerName = (provider) => (has(`provider.${provider}`) ? t(`provider.${provider}`) : provider);
+const failureName = (reason) => (has(`failure.${reason}`) ? t(`failure.${reason}`) : reason);

@@ -47,7 +47,7 @@ export class Server extends EventTarget {
 
   /** An obstacle, as an `ApiError` or `Unreachable`. Returns false where the error is no obstacle of the server's. */
   block(error) {
-    if (error.code === "overloaded" || error.status === 429) {
+    if (error.status === 429 || error.code === "deadline_exceeded") {
       this.#overloads += 1;
       const patience = error.retryAfterS ?? Math.min(2 ** this.#overloads, LONGEST_BACKOFF_S);
       this.#wait("overloaded", Math.max(patience, this.state === "overloaded" ? this.waitS : 0.2));

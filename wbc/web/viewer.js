@@ -48,6 +48,11 @@ export class Viewer {
     renderReport(cell, this.language(), this.actions.retryReport);
   }
 
+  /** On a narrow page the cell lies above the gallery; a tap on a tile should show it. */
+  bringIntoView() {
+    if (byId("viewer").getBoundingClientRect().bottom < window.innerHeight / 4) byId("viewer").scrollIntoView();
+  }
+
   #buildChoices() {
     const names = [...CLASSES.map((entry) => entry.name), UNCLASSIFIABLE];
     names.forEach((name, index) => {

@@ -1,0 +1,117 @@
+"""The networks of the backbone comparison: five plain ones under the published head, and the classifier itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from training.batches import MAIN
+from wbc.errors import InvalidParameter
+from wbc.labels import CLASSES
+from wbc.nn.classifier import build_classifier, load_backbone_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One network of the comparison.
+
+    Attributes:
+        name: as in the published table.
+        parameters: all its weights, batch-norm statistics included, at any input size.
+        published_millions: the published count, which `parameters` has to round to.
+        build: makes it for an input side and the start `none` or `imagenet`.
+        attention: whether it has the attention block, and with it class activation maps in closed form.
+    """
+
+    name: str
+    parameters: int
+    published_millions: float
+    build: Callable[[int, str], keras.Model]
+    attention: bool = False
+
+
+def plain(application: Callable[..., keras.Model], scale: Callable[[Any], Any]) -> Callable[[int, str], keras.Model]:
+    """A backbone of `keras.applications` under the published head, with the scaling of the input it was made for.
+
+    The head is Dense 512, batch norm, Dense 256, batch norm, Dense 5; activation (ReLU) and dropout (0.5, 0.3) stand
+    where the classifier has them.
+    """
+
+    def build(image_size: int, weights: str) -> keras.Model:
+        image = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
+        scaled = scale(ops.cast(image, "float32"))
+        start = None if weights == "none" else weights
+        x = application(include_top=False, weights=start, input_tensor=scaled).output
+        x = keras.layers.GlobalAveragePooling2D(name="embedding")(x)
+        for index, (units, dropout) in enumerate(((512, 0.5), (256, 0.3)), start=1):
+            x = keras.layers.Dense(units, name=f"dense_{index}")(x)
+            x = keras.layers.BatchNormalization(name=f"norm_{index}")(x)
+            x = keras.layers.ReLU(name=f"relu_{index}")(x)
+            x = keras.layers.Dropout(dropout, name=f"dropout_{index}")(x)
+        return keras.Model(image, {MAIN: keras.layers.Dense(len(CLASSES), name=MAIN)(x)})
+
+    return build
+
+
+def _with_attention(image_size: int, weights: str) -> keras.Model:
+    model = build_classifier(image_size)
+    load_backbone_weights(model, weights)
+    return model
+
+
+def _unit(image: Any) -> Any:
+    return keras.layers.Rescaling(1 / 255.0, name="scale")(image)
+
+
+def _about_zero(image: Any) -> Any:
+    return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(image)
+
+
+def _caffe(image: Any) -> Any:
+    """BGR without the mean of ImageNet, as VGG was trained (Simonyan and Zisserman 2015)."""
+    return keras.layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], name="scale")(ops.flip(image, axis=-1))
+
+
+def _as_it_is(image: Any) -> Any:
+    """0 to 255: EfficientNet scales inside."""
+    return image
+
+
+APPLICATIONS = keras.applications
+ARCHITECTURES: dict[str, Architecture] = {
+    a.name: a
+    for a in (
+        Architecture("VGG16", 15_113_029, 15.11, plain(APPLICATIONS.VGG16, _caffe)),
+        Architecture("ResNet50V2", 24_749_573, 24.75, plain(APPLICATIONS.ResNet50V2, _about_zero)),
+        Architecture("MobileNetV2", 3_049_541, 3.05, plain(APPLICATIONS.MobileNetV2, _about_zero)),
+        Architecture("EfficientNetB0", 4_841_128, 4.84, plain(APPLICATIONS.EfficientNetB0, _as_it_is)),
+        Architecture("DenseNet121", 7_697_989, 7.70, plain(APPLICATIONS.DenseNet121, _unit)),
+        Architecture("DenseNet121-attention-MedSwish", 7_830_509, 7.83, _with_attention, attention=True),
+    )
+}
+"""By name, in the order of the published table. Both DenseNets get their input in [0, 1], as the classifier does, so
+that their difference is the attention block, MedSwish and the auxiliary head alone."""
+
+
+def build_checked(name: str, image_size: int, weights: str) -> keras.Model:
+    """A network of the comparison, its parameters counted.
+
+    Raises:
+        InvalidParameter: no such network, or a start that is not the same for all.
+        AssertionError: it has another number of parameters than the published network.
+    """
+    if name not in ARCHITECTURES:
+        raise InvalidParameter(f"model {name!r}; one of {', '.join(ARCHITECTURES)} is accepted")
+    if weights not in ("none", "imagenet"):
+        raise InvalidParameter(f"weights={weights!r}; a fair comparison starts all networks from none or from imagenet")
+    architecture = ARCHITECTURES[name]
+    model = architecture.build(image_size, weights)
+    if model.count_params() != architecture.parameters:
+        raise AssertionError(
+            f"{name} has {model.count_params():,} parameters; the published network has {architecture.parameters:,}"
+        )
+    return model

@@ -1,0 +1,209 @@
+"""The commands of training: `wbc train`, `wbc data`, `wbc compare-backbones`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import click
+
+from training.config import TrainingConfig, read_config
+from training.options import build, flag, given, options
+from wbc.errors import InvalidParameter, WBCError
+from wbc.labels import CLASSES
+from wbc.settings import settings
+
+DATA_ROOT = click.option(
+    "--data-root", type=click.Path(path_type=Path), default=None, help="Folder of the splits.  [default: WBC_DATA_ROOT]"
+)
+FILE = click.option(
+    "--config", "file", type=click.Path(path_type=Path), help="YAML or TOML file of settings; the command line wins."
+)
+
+
+@click.command()
+@options(TrainingConfig)
+@FILE
+@click.option("--resume", is_flag=True, help="Go on after the last finished epoch of the run in the results folder.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be trained, prepare one batch, write nothing but the cache."
+)
+@click.pass_context
+def train(context: click.Context, file: Path | None, resume: bool, dry_run: bool, **_: Any) -> None:
+    """Train a classifier: two phases, the best epoch kept, a report beside the model."""
+    config = _resolved(context, file)
+    with _said_plainly():
+        if dry_run:
+            _show_plan(config)
+            return
+        from training.fit import train as fit
+
+        record = fit(config, resume=resume)
+    click.echo(
+        f"{config.results_dir / 'model.keras'}: epoch {record.best_epoch}, "
+        f"validation accuracy {record.val_accuracy:.4f}, balanced {record.val_balanced_accuracy:.4f}, "
+        f"{record.wall_time_s:.0f} s"
+    )
+    for phase, why in record.stops.items():
+        click.echo(f"phase {phase} ended early: {why}", err=True)
+    click.echo(f"report: {config.results_dir / 'report.html'}")
+
+
+@click.group()
+def data() -> None:
+    """Look at a data set before learning from it."""
+
+
+@data.command()
+@DATA_ROOT
+@click.option(
+    "--chart",
+    type=click.Path(path_type=Path),
+    default=Path("class_distribution.png"),
+    show_default=True,
+    help="The chart.",
+)
+def summary(data_root: Path | None, chart: Path) -> None:
+    """Print the images of each class in each split and draw the class-distribution chart."""
+    from training import figures
+    from training.dataset import read_split
+
+    with _said_plainly():
+        root = data_root or settings().data_root
+        splits = [read_split(root, name) for name in _split_folders(root)]
+    width = max(len(split.name) for split in splits)
+    click.echo(f"{'':{width}}  " + "  ".join(f"{name:>10}" for name in (*CLASSES, "all")))
+    for split in splits:
+        numbers = (*split.counts.tolist(), len(split.paths))
+        click.echo(f"{split.name:{width}}  " + "  ".join(f"{number:>10}" for number in numbers))
+    chart.parent.mkdir(parents=True, exist_ok=True)
+    figures.class_distribution({split.name: split.counts.tolist() for split in splits}, chart)
+    click.echo(f"chart: {chart}")
+
+
+@data.command()
+@DATA_ROOT
+@click.option(
+    "--show", type=click.IntRange(min=0), default=10, show_default=True, help="Findings of a kind that are listed."
+)
+def check(data_root: Path | None, show: int) -> None:
+    """Find unreadable files and exact duplicates; exit 1 where a file is unreadable, or in two splits or classes."""
+    from training import checks
+    from training.cache import ImageCache
+    from training.dataset import cores, read_split
+
+    with _said_plainly():
+        root = data_root or settings().data_root
+        splits = [read_split(root, name) for name in _split_folders(root)]
+        findings = checks.check(splits, ImageCache(None), cores())
+    kinds = {
+        "unreadable": [f"{bad.path}: {bad.reason}" for bad in findings.unreadable],
+        "in two splits": [_files(d) for d in findings.duplicates if d.straddles],
+        "in two classes": [_files(d) for d in findings.duplicates if d.conflicts],
+        "exact duplicates": [_files(d) for d in findings.duplicates],
+        "not named like an image": [str(path) for path in findings.ignored],
+    }
+    click.echo(f"{findings.files} files in {len(splits)} splits")
+    for kind, found in kinds.items():
+        click.echo(f"{len(found)} {kind}")
+        for line in found[:show]:
+            click.echo(f"  {line}")
+    if not findings.sound:
+        raise click.ClickException(
+            "the data set is not sound: unreadable files, or duplicates across splits or classes"
+        )
+
+
+@data.command()
+@options(TrainingConfig, without=("results_dir", "model_path"))
+@FILE
+@click.option("--split", default="Train", show_default=True, help="Where the cells are taken from.")
+@click.option(
+    "--versions", type=click.IntRange(1, 20), default=7, show_default=True, help="Random versions of each cell."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("preview.png"), show_default=True, help="The sheet."
+)
+@click.pass_context
+def preview(context: click.Context, file: Path | None, split: str, versions: int, out: Path, **_: Any) -> None:
+    """Draw a contact sheet: a cell of each class, and what augmentation and preprocessing make of it."""
+    from training.preview import contact_sheet
+
+    config = _resolved(context, file)
+    with _said_plainly():
+        contact_sheet(config, split, versions, out)
+    click.echo(f"contact sheet: {out}")
+
+
+@click.command("compare-backbones")
+@options(TrainingConfig, without=("model_path",))
+@FILE
+@click.option(
+    "--models", multiple=True, metavar="NAME ...", help="Networks to compare, as in the table.  [default: all]"
+)
+@click.argument("more", nargs=-1, metavar="")  # what stands behind the first name: options take one value each
+@click.option("--fast", is_flag=True, help="Few images, small and for few epochs: runs everything, ranks nothing.")
+@click.pass_context
+def compare_backbones(
+    context: click.Context, file: Path | None, models: tuple[str, ...], more: tuple[str, ...], fast: bool, **_: Any
+) -> None:
+    """Train, judge and time the published backbones under one protocol; goes on where it was interrupted."""
+    if more and not models:
+        raise click.BadParameter(f"unexpected {' '.join(more)}; names of networks stand behind --models")
+    from training.compare import FAST, compare, table
+
+    config = _resolved(context, file, FAST if fast else {})
+    with _said_plainly():
+        rows = compare(config, models + more) if models else compare(config)
+    click.echo(table(rows))
+    click.echo(f"{config.results_dir / 'comparison.md'}")
+
+
+def _resolved(
+    context: click.Context, file: Path | None, below: Mapping[str, Any] = MappingProxyType({})
+) -> TrainingConfig:
+    """The configuration: of `below`, the file and the command line the last wins."""
+    try:
+        values = read_config(file) if file else {}
+    except InvalidParameter as error:
+        raise click.BadParameter(str(error), param_hint="--config") from error
+    return build(TrainingConfig, {**below, **values, **given(context, TrainingConfig)})
+
+
+def _show_plan(config: TrainingConfig) -> None:
+    """Prepare all that stands before the first step, and say what it is."""
+    from training.plan import plan
+
+    values = config.model_dump(mode="json")
+    width = max(len(flag(name)) for name in values)
+    for name, value in values.items():
+        click.echo(f"{flag(name):{width}}  {value}")
+    click.echo(plan(config))
+
+
+def _split_folders(root: Path) -> list[str]:
+    """The folders of a data set that hold splits, training first."""
+    from training.dataset import VAL, domains, split_names
+
+    names = split_names(root)
+    tests = domains(root)
+    first = [name for name in names if name not in tests and name.lower() in ("train", VAL.lower())]
+    return first + tests
+
+
+def _files(duplicate: Any) -> str:
+    return " = ".join(str(path) for path in duplicate.paths)
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    """Errors that this package raises on purpose, as a message and exit code 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        yield
+    except WBCError as error:
+        raise click.ClickException(str(error)) from error
