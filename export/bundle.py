@@ -12,15 +12,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from export.parity import check_parity
 from export.to_onnx import OPSET, round_to_half, to_onnx
+from training.calibrate import CalibrationConfig, calibrate
 from training.dataset import Split, prepare_all, read_split
 from training.fit import TrainingRecord
-from wbc.adaptation.calibration import fit_temperature, negative_log_likelihood, probabilities
-from wbc.adaptation.review import ReviewThresholds, fit_min_confidence
-from wbc.bundle import KERAS, MANIFEST, ONNX, Bundle, DataSource, Manifest, sha256, write_manifest
+from wbc.adaptation.review import ReviewThresholds
+from wbc.bundle import FAMILIARITY, KERAS, MANIFEST, ONNX, Bundle, DataSource, Manifest, sha256, write_manifest
 from wbc.errors import ExportError
 from wbc.inference import OnnxClassifier
 from wbc.labels import CLASSES
@@ -79,19 +78,21 @@ def export_bundle(config: ExportConfig, *, backbone: Backbone = densenet121) -> 
     model.set_weights(trained.get_weights())
     if config.half:
         round_to_half(model)
-    val = read_split(config.data_root, "Val", config.limit)
-    images = prepare_all(val, preprocessor, record.preprocessing.size)
+    compared = _spread(read_split(config.data_root, "Val", config.limit))
+    images = prepare_all(compared, preprocessor, record.preprocessing.size)
     with tempfile.TemporaryDirectory() as temporary:
         staging = Path(temporary)
         model.save(staging / KERAS)
         _deflate(staging / KERAS)
         to_onnx(model, staging / ONNX)
-        classifier = OnnxClassifier(staging / ONNX)
-        parity = check_parity(model, classifier, images[_spread(val)])
-        manifest = _manifest(config, record, _logits(classifier, images), val.labels, parity)
-        manifest = manifest.model_copy(update={"files": {name: sha256(staging / name) for name in (KERAS, ONNX)}})
+        parity = check_parity(model, OnnxClassifier(staging / ONNX), images)
+        files = {name: sha256(staging / name) for name in (KERAS, ONNX)}
+        write_manifest(staging, _manifest(config, record, parity, files))
+        train_split = record.config.get("train_split", "Train")
+        fitted = CalibrationConfig(config.data_root, train_split=train_split, limit=config.limit)
+        manifest = calibrate(Bundle.load(staging), fitted).manifest
         config.output.mkdir(parents=True, exist_ok=True)
-        for old in (MANIFEST, ONNX, KERAS, "MODEL_CARD.md", "evaluation.json"):
+        for old in (MANIFEST, ONNX, KERAS, FAMILIARITY, "MODEL_CARD.md", "evaluation.json"):
             (config.output / old).unlink(missing_ok=True)
         for name in manifest.files:
             shutil.copyfile(staging / name, config.output / name)
@@ -99,43 +100,25 @@ def export_bundle(config: ExportConfig, *, backbone: Backbone = densenet121) -> 
     return Bundle.load(config.output)
 
 
-def _spread(val: Split) -> NDArray[np.int64]:
-    """Positions of a few images of each class, evenly spaced."""
+def _spread(val: Split) -> Split:
+    """A few images of each class, evenly spaced."""
     chosen = []
     for label in range(len(CLASSES)):
         positions = np.flatnonzero(val.labels == label)
         count = min(PARITY_IMAGES_A_CLASS, len(positions))
         chosen.append(positions[np.linspace(0, len(positions) - 1, count).astype(int)] if count else positions)
-    return np.concatenate(chosen)
-
-
-def _logits(classifier: OnnxClassifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.concatenate([classifier(images[i : i + 16]).logits for i in range(0, len(images), 16)])
+    return val.only(np.concatenate(chosen))
 
 
 def _manifest(
-    config: ExportConfig,
-    record: TrainingRecord,
-    logits: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    parity: dict[str, float],
+    config: ExportConfig, record: TrainingRecord, parity: dict[str, float], files: dict[str, str]
 ) -> Manifest:
-    temperature = fit_temperature(logits, labels)
-    calibrated = probabilities(logits, temperature)
-    correct = calibrated.argmax(axis=1) == labels
-    threshold = fit_min_confidence(calibrated.max(axis=1), correct)
+    """The manifest before anything is fitted on the graph: temperature 1, nothing flagged."""
     training = record.model_dump(mode="json", exclude={"preprocessing"})
     # Where a run lay on disk is nobody's business.
     training["config"] = {k: v for k, v in training["config"].items() if k not in {"data_root", "results_dir"}}
     training["config"]["weights"] = Path(training["config"]["weights"]).name
-    training["exported"] = {
-        "val_images": len(labels),
-        "val_accuracy": round(float(correct.mean()), 6),
-        "val_nll_before": round(negative_log_likelihood(logits, labels), 6),
-        "val_nll_after": round(negative_log_likelihood(logits, labels, temperature), 6),
-        "val_flagged": round(float((calibrated.max(axis=1) < threshold).mean()), 6),
-        "weights": "rounded to half precision" if config.half else "single precision",
-    }
+    training["exported"] = {"weights": "rounded to half precision" if config.half else "single precision"}
     return Manifest(
         name=config.name,
         version=config.version,
@@ -143,8 +126,8 @@ def _manifest(
         labels=CLASSES,
         preprocessing=record.preprocessing,
         preprocessing_probe=probe(Preprocessor(record.preprocessing)),
-        temperature=round(temperature, 5),
-        review=ReviewThresholds(min_confidence=threshold),
+        temperature=1.0,
+        review=ReviewThresholds(min_confidence=0.0),
         gradcam_layer=ATTENTION,
         opset=OPSET,
         parity=parity,
@@ -153,7 +136,7 @@ def _manifest(
         versions={
             name: version(name) for name in ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime-gpu", "numpy")
         },
-        files={},
+        files=files,
     )
 
 

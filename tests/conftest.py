@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports TensorFlow
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from tests.drawn import write_dataset
+from tests.drawn import drawn_cell, write_dataset
 from tests.served import Served
+from wbc.labels import CLASSES
+
+if TYPE_CHECKING:
+    import keras
+
+    from wbc.inference import OnnxClassifier
+    from wbc.nn.classifier import Backbone
 
 
 def tiny(image: Any) -> Any:
@@ -33,8 +42,14 @@ def drawn_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_backbone() -> Backbone:
+    """The function `tiny`, to build a classifier with."""
+    return tiny
+
+
+@pytest.fixture(scope="session")
 def tiny_run(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results folder of a training run with the backbone `tiny`."""
+    """Results folder of a training run with the backbone `tiny`; not to be written to."""
     from training.config import TrainingConfig
     from training.fit import train
 
@@ -42,13 +57,14 @@ def tiny_run(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     config = TrainingConfig(
         data_root=drawn_dataset,
         results_dir=folder,
-        cache_dir=None,
+        cache_dir=tmp_path_factory.mktemp("tiny-cache"),
         weights="none",
         augmentation="none",
-        batch_size=12,
-        phase1_epochs=1,
-        phase2_epochs=15,
-        phase2_lr=3e-3,
+        batch_size=6,
+        epoch_size=300,  # many short steps: the head's batch norm needs them to know its means
+        phase1_epochs=0,  # each phase traces its own graph, which takes longer than all of its steps
+        phase2_epochs=6,
+        phase2_lr=2e-3,
         ema=0,
         xai_sample_count=0,
         tensorboard=False,
@@ -62,9 +78,34 @@ def tiny_bundle(tiny_run: Path, drawn_dataset: Path, tmp_path_factory: pytest.Te
     """Folder of the bundle exported from `tiny_run`; not to be written to."""
     from export.bundle import ExportConfig, export_bundle
 
-    folder = tmp_path_factory.mktemp("tiny-bundle") / "bundle"
-    return export_bundle(ExportConfig(run=tiny_run, output=folder, data_root=drawn_dataset, name="tiny"), backbone=tiny).path
+    folder = tmp_path_factory.mktemp("tiny") / "bundle"
+    config = ExportConfig(run=tiny_run, output=folder, data_root=drawn_dataset, name="tiny")
+    return export_bundle(config, backbone=tiny).path
 
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_bundle: Path) -> keras.Model:
+    """The Keras model of `tiny_bundle`; its weights are not to be changed."""
+    import keras
+
+    from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of the saved model
+
+    return keras.saving.load_model(tiny_bundle / "model.keras", compile=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tiny_bundle: Path) -> OnnxClassifier:
+    """The graph of `tiny_bundle` in ONNX Runtime."""
+    from wbc.inference import OnnxClassifier
+
+    return OnnxClassifier(tiny_bundle / "model.onnx", threads=1)
+
+
+@pytest.fixture(scope="session")
+def drawn_views() -> NDArray[np.uint8]:
+    """Two drawn cells of each class, as the tiny classifier takes them: uint8 (10, 224, 224, 3)."""
+    rng = np.random.default_rng(99)
+    return np.stack([drawn_cell(label, rng) for label in CLASSES for _ in range(2)])
 
 
 @pytest.fixture(scope="session")

@@ -40,11 +40,15 @@ class Look:
 
 LOOKS = {
     "Basophil": Look(0.20, (150, 130, 190), (86, 60, 140), ((0.0, 0.0, 0.12),), 60, (58, 36, 104)),
-    "Eosinophil": Look(0.22, (222, 150, 130), (100, 52, 136), ((-0.08, 0.0, 0.085), (0.08, 0.0, 0.085)), 90, (208, 96, 64)),
+    "Eosinophil": Look(
+        0.22, (222, 150, 130), (100, 52, 136), ((-0.08, 0.0, 0.085), (0.08, 0.0, 0.085)), 90, (208, 96, 64)
+    ),
     "Lymphocyte": Look(0.17, (152, 176, 220), (76, 44, 130), ((0.0, 0.0, 0.135),)),
-    "Monocyte": Look(0.27, (182, 184, 210), (124, 96, 166), ((-0.07, 0.03, 0.10), (0.05, -0.03, 0.11), (0.10, 0.07, 0.08))),
+    "Monocyte": Look(
+        0.27, (182, 184, 210), (124, 96, 166), ((-0.07, 0.03, 0.10), (0.05, -0.03, 0.11), (0.10, 0.07, 0.08))
+    ),
     "Neutrophil": Look(
-        0.21, (214, 190, 214), (88, 48, 140), ((-0.09, 0.04, 0.062), (0.0, -0.07, 0.062), (0.09, 0.04, 0.062))
+        0.21, (214, 190, 214), (88, 48, 140), ((-0.085, 0.035, 0.062), (0.0, -0.05, 0.062), (0.085, 0.035, 0.062))
     ),
 }
 
@@ -148,4 +152,6 @@ def write_dataset(
 
 
 def _disc(canvas: NDArray[np.float32], at: NDArray[np.float64], radius: float, colour: Sequence[float]) -> None:
-    cv2.circle(canvas, (round(at[0]), round(at[1])), max(1, round(radius)), [float(level) for level in colour], cv2.FILLED)
+    cv2.circle(
+        canvas, (round(at[0]), round(at[1])), max(1, round(radius)), [float(level) for level in colour], cv2.FILLED
+    )

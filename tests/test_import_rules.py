@@ -178,7 +178,9 @@ def test_nobody_imports_the_service(imports: list[Import]) -> None:
 
 def test_keras_stays_where_models_are_made(imports: list[Import]) -> None:
     users = [one for one in imports if one.module.split(".")[0] in KERAS]
-    users += [one for one in imports if one.file.startswith(("wbc/", "service.py")) and matches(one.module, BRINGS_KERAS)]
+    users += [
+        one for one in imports if one.file.startswith(("wbc/", "service.py")) and matches(one.module, BRINGS_KERAS)
+    ]
     wrong = [
         str(one)
         for one in users

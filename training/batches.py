@@ -47,15 +47,25 @@ class Targets:
         return wanted, weights
 
 
-def draw(weights: NDArray[np.float64], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Systematic sampling: `size` positions in random order, each as often as its weight asks, rounded up or down."""
-    shuffled = rng.permutation(len(weights))
-    edges = np.cumsum(weights[shuffled])
-    points = edges[-1] * (np.arange(size) + rng.random()) / size
-    chosen = np.minimum(
-        np.searchsorted(edges, points, side="right"), len(weights) - 1
-    )  # a point can round up to the end
-    return shuffled[rng.permutation(chosen)]
+def draw(
+    weights: NDArray[np.float64], labels: NDArray[np.int64], size: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Systematic sampling: each image, and each class, as often as its weight asks, rounded up or down.
+
+    Args:
+        weights: of the images.
+        labels: of the images; those of a class stand together on the line that is sampled.
+        size: how many are drawn.
+        rng: the source of randomness.
+
+    Returns:
+        Positions of images, (size,), in random order.
+    """
+    line = np.lexsort((rng.random(len(weights)), labels))
+    ends = np.cumsum(weights[line])
+    points = ends[-1] * (np.arange(size) + rng.random()) / size
+    chosen = np.minimum(np.searchsorted(ends, points, side="right"), len(line) - 1)  # rounding can reach the end
+    return line[rng.permutation(chosen)]
 
 
 class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -110,7 +120,7 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def begin(self, epoch: int) -> None:
         """Make ready for an epoch, counted from 0."""
-        order = draw(self._weights, self.epoch_size, np.random.default_rng([*self.seed, epoch]))
+        order = draw(self._weights, self.split.labels, self.epoch_size, np.random.default_rng([*self.seed, epoch]))
         self._plan = (epoch, order)
 
     @property

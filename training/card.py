@@ -86,8 +86,8 @@ def _data(manifest: Manifest) -> Iterable[str]:
 def _results(domains: Sequence[DomainResult]) -> Iterable[str]:
     yield "## Results, device by device"
     yield (
-        "Percent with 95% intervals: Wilson for accuracy, bootstrap within classes for the averages, which run over the "
-        "classes present. *Majority* is the accuracy of always giving the most frequent class. "
+        "Percent with 95% intervals: Wilson for accuracy, bootstrap within classes for the averages, which run over "
+        "the classes present. *Majority* is the accuracy of always giving the most frequent class. "
         "Nothing was chosen by looking at a test set."
     )
     yield markdown.overview(domains)
@@ -138,8 +138,8 @@ def _ablation(result: EvaluationResult) -> Iterable[str]:
         return
     yield "## Adaptation, step by step"
     yield (
-        "What each step knows: `image` one image alone, `device` unlabelled images of the device, `batch` the images that "
-        "are answered together. Cost: wall time an image in one process on the machine that evaluated."
+        "What each step knows: `image` one image alone, `device` unlabelled images of the device, `batch` the images "
+        "that are answered together. Cost: wall time an image in one process on the machine that evaluated."
     )
     yield markdown.ablation(result.ablation)
     if result.held_out_choices:
@@ -151,10 +151,10 @@ def _limits() -> Iterable[str]:
     yield "## Limits"
     yield "\n".join(
         (
-            "- Trained on one device and one stain. On another microscope, camera or stain the accuracy is lower, by how "
-            "much the tables say; measure on labelled cells of your own before relying on it.",
-            "- Knows five classes. Immature granulocytes, erythroblasts, blasts and artefacts get one of the five names "
-            "unless they are flagged, and some are not.",
+            "- Trained on one device and one stain. On another microscope, camera or stain the accuracy is lower, by "
+            "how much the tables say; measure on labelled cells of your own before relying on it.",
+            "- Knows five classes. Immature granulocytes, erythroblasts, blasts and artefacts get one of the five "
+            "names unless they are flagged, and some are not.",
             "- Confidences are calibrated on the training device alone; elsewhere they are too high.",
             "- One cell a picture. It does not find cells in a field.",
             "- The heatmap shows what raised the score of a class. It is no proof that the class is right.",

@@ -13,9 +13,11 @@ import numpy as np
 from training import plots
 from training.dataset import VAL, domains, read_split, split_names
 from training.evaluation.ablation import Ablation, held_out_choices, source_prior
-from training.evaluation.answers import Answers, Entrant, answer, joined
+from training.evaluation.answers import Answers, joined
+from training.evaluation.asking import Entrant, answer
 from training.evaluation.files import write_domain
 from training.evaluation.model import Model, load_model
+from training.evaluation.report import Page
 from training.evaluation.results import (
     EVALUATION,
     AblationRow,
@@ -142,6 +144,9 @@ def evaluate(config: EvaluationConfig, say: Say = lambda _: None) -> Evaluation:
         rejection=_rejection(config, model, found, say) if config.rejection else None,
     )
     write_json(result, config.output_dir / EVALUATION)
+    apart = {name: answers_of for name, answers_of in found.items() if name != COMBINED}
+    page = Page(config.output_dir, config.data_root, pipeline, model.classifier)
+    page.write(result, apart)
     return Evaluation(result, found, model)
 
 

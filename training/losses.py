@@ -21,8 +21,8 @@ class WBCFocalLoss(keras.losses.Loss):  # type: ignore[misc]
     and `gamma = 2` the loss is `0.1^2 * 0.1054 = 0.00105`, a hundredth of the cross-entropy.
 
     After Lin et al. 2017, arXiv 1708.02002. Differs from the paper in that alpha is a weight a class, from
-    `keras.losses.CategoricalFocalCrossentropy` in that too, in that the logarithm is taken of the logits (finite where
-    a probability is 0), and in that nothing is clipped.
+    `keras.losses.CategoricalFocalCrossentropy` in that too, and in that the logarithm is taken of the logits: where
+    a probability is 0 it is finite, and has a slope.
 
     Args:
         gamma: focusing exponent, at least 0.
@@ -68,8 +68,9 @@ class WBCFocalLoss(keras.losses.Loss):  # type: ignore[misc]
         log_p = ops.log_softmax(y_pred, axis=-1) if self.from_logits else ops.log(y_pred)
         terms = -target * log_p
         if self.gamma:
-            # 1 - p from the logarithm: near p = 1 the difference has lost its digits. Rounding may leave log p above 0.
-            terms = terms * ops.power(ops.maximum(-ops.expm1(log_p), 0.0), self.gamma)
+            # 1 - p from the logarithm: near p = 1 the difference has lost its digits. Below gamma 1 the power has no
+            # slope at 0, so 1 - p ends at the epsilon.
+            terms = terms * ops.power(ops.maximum(-ops.expm1(log_p), keras.config.epsilon()), self.gamma)
         if self.class_weights is not None:
             terms = terms * ops.convert_to_tensor(self.class_weights, dtype=y_pred.dtype)
         return ops.sum(terms, axis=-1)

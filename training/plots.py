@@ -26,7 +26,7 @@ def confusion_matrix(metrics: Metrics, title: str, path: Path) -> None:
     counts = np.array(metrics.confusion)
     support = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
-    figure = _figure(5.2, 4.6)
+    figure = _figure(5.2, 4.6, left=0.19, bottom=0.2)
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
@@ -60,11 +60,11 @@ def roc(
 
 def reliability(before: Bins, after: Bins, title: str, path: Path) -> None:
     """Accuracy over confidence, before and after temperature scaling, with the number of answers in each bin."""
-    figure = _figure(8.4, 4.4)
+    figure = _figure(8.4, 4.4, left=0.07)
     for axes, found, name in zip(
         figure.subplots(1, 2),
         (before, after),
-        ("before temperature scaling", "after temperature scaling"),
+        ("before scaling", "after scaling"),
         strict=True,
     ):
         width = 1 / len(found.count)
@@ -75,9 +75,10 @@ def reliability(before: Bins, after: Bins, title: str, path: Path) -> None:
         for x, y, count in zip(middles[filled], found.accuracy[filled], found.count[filled], strict=True):
             axes.text(x, y + 0.01, str(count), ha="center", fontsize=6, color=GREY)
         _diagonal(axes)
-        axes.set(xlabel="confidence", ylabel="accuracy", ylim=(0, 1.06), title=f"{name}: ECE {found.error:.4f}")
+        axes.set(
+            xlabel="confidence", ylabel="accuracy", ylim=(0, 1.06), title=f"{title}, {name}: ECE {found.error:.4f}"
+        )
         axes.legend(loc="upper left")
-    figure.suptitle(f"{title}: answers in each bin of confidence")
     _save(figure, path)
 
 
@@ -114,10 +115,11 @@ def _diagonal(axes: Axes) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
 
 
-def _figure(width: float, height: float) -> Figure:
-    """A figure of its own, without pyplot and its global state."""
+def _figure(width: float, height: float, left: float = 0.11, bottom: float = 0.12) -> Figure:
+    """A figure of its own, without pyplot and its global state; margins are shares of its sides."""
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 8, "legend.fontsize": 7}):
-        figure = Figure((width, height), layout="constrained")
+        figure = Figure((width, height))
+        figure.subplots_adjust(left, bottom, right=0.97, top=0.9)
         FigureCanvasAgg(figure)
     return figure
 

@@ -125,6 +125,4 @@ def _most_for_at_most(successes: int, trials: int, tail: float) -> float:
         middle = (low + high) / 2.0
         at_most = np.exp(ways + number * math.log(middle) + (trials - number) * math.log1p(-middle)).sum()
         low, high = (middle, high) if at_most > tail else (low, middle)
-        if middle in (0.0, 1.0):
-            break
     return (low + high) / 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 
 import numpy as np
@@ -51,9 +52,7 @@ def decode(data: bytes, *, max_pixels: int | None = None) -> NDArray[np.uint8]:
     limit = settings().max_pixels if max_pixels is None else max_pixels
     if not data:
         raise UnsupportedFormat(f"received an empty file; {ACCEPTED}")
-    with warnings.catch_warnings():
-        # Our own limit is stricter than Pillow's, and damaged metadata beside sound pixels is no error.
-        warnings.simplefilter("ignore")
+    with _without_warnings:
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(*image.size, limit)
@@ -69,6 +68,35 @@ def decode(data: bytes, *, max_pixels: int | None = None) -> NDArray[np.uint8]:
             raise ImageTooLarge(f"more than 178 megapixels; at most {limit / 1e6:g} megapixels are decoded") from error
         except DAMAGE as error:
             raise MalformedImage(f"the image is damaged or truncated ({error}); {ACCEPTED}") from error
+
+
+class _WithoutWarnings:
+    """Pillow's warnings off while any thread decodes.
+
+    Our own limit is stricter than the one it warns of, and damaged metadata beside sound pixels is no error.
+    `warnings.catch_warnings` alone puts back what it found: of two threads that overlap, the one that leaves last would
+    put back "off", and the process would never warn again.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._before.__exit__(None, None, None)
+
+
+_without_warnings = _WithoutWarnings()
 
 
 def _has_signature(data: bytes) -> bool:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -62,10 +63,24 @@ def png(image: np.ndarray) -> str:
     return base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()
 
 
-def answer(name: str, data: bytes) -> JSONResponse:
-    """What `/predict` says of a file of this name."""
+@lru_cache(maxsize=64)
+def pictures(data: bytes) -> dict[str, str] | None:
+    """The three pictures of an answer; None where the bytes are no image."""
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
+        return None
+    display = cv2.cvtColor(cv2.resize(pixels, (224, 224), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
+    rows, columns = np.mgrid[0:224, 0:224]
+    grey = (255 * np.exp(-(((rows - 112) / 55) ** 2 + ((columns - 104) / 45) ** 2))).astype(np.uint8)
+    colours = cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1].copy()
+    overlay = cv2.addWeighted(display, 0.5, colours, 0.5, 0)
+    return {"gradcam_image": png(overlay), "display_image": png(display), "heatmap_image": png(grey)}
+
+
+def answer(name: str, data: bytes) -> JSONResponse:
+    """What `/predict` says of a file of this name."""
+    drawn = pictures(data)
+    if drawn is None:
         if not data or data[:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0"):
             return refusal(400, "malformed_image", f"{len(data)} bytes of an image that ends early; {ACCEPTED}")
         return refusal(415, "unsupported_format", f"the first bytes are of no image format; {ACCEPTED}")
@@ -75,21 +90,14 @@ def answer(name: str, data: bytes) -> JSONResponse:
     second = CLASSES[(CLASSES.index(label) + 1) % len(CLASSES)]
     rest = (1 - confidence) / 10
     probabilities = dict.fromkeys(CLASSES, rest) | {label: confidence, second: 1 - confidence - 3 * rest}
-    display = cv2.cvtColor(cv2.resize(pixels, (224, 224), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
-    rows, columns = np.mgrid[0:224, 0:224]
-    heat = np.exp(-(((rows - 112) / 55) ** 2 + ((columns - 104) / 45) ** 2))
-    grey = (255 * heat).astype(np.uint8)
-    overlay = cv2.addWeighted(display, 0.5, cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1].copy(), 0.5, 0)
     reasons = [{"code": "low_confidence", "text": f"confidence {confidence:.2f} is below 0.80"}] if doubtful else []
     return JSONResponse(
         {
             "class": label,
             "confidence": confidence,
             "all_probabilities": probabilities,
-            "gradcam_image": png(overlay),
+            **drawn,
             "gradcam_method": "closed_form",
-            "display_image": png(display),
-            "heatmap_image": png(grey),
             "llm_report": None,
             "report": None,
             "runner_up": {"class": second, "probability": probabilities[second]},
@@ -157,8 +165,10 @@ def application(behaviour: Behaviour) -> Starlette:
     async def readyz(_: Request) -> Response:
         return Response("ready") if behaviour.ready else refusal(503, "not_ready", "the model is still being loaded")
 
-    async def model(_: Request) -> Response:
-        return JSONResponse({"name": "stub", "version": "1.0.0", "classes": CLASSES, "bundle_sha256": "0" * 64})
+    async def model(request: Request) -> Response:
+        return await obstacle(request) or JSONResponse(
+            {"name": "stub", "version": "1.0.0", "classes": CLASSES, "bundle_sha256": "0" * 64}
+        )
 
     async def page(request: Request) -> Response:
         path = WEB / request.path_params.get("name", "index.html")

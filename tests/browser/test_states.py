@@ -66,6 +66,18 @@ def test_key_is_asked_for_kept_in_the_tab_and_refused_in_words(
     assert page.run("return localStorage.getItem('wbc.api-key')") is None
 
 
+def test_key_is_asked_for_before_any_image_is_chosen(page: Page, stub: StubServer) -> None:
+    stub.behaviour.key = "right"
+    page.reload()
+    page.wait("the question", lambda: page.get("key-dialog").is_displayed())
+    page.get("key-input").send_keys("çok gizli")
+    page.get("key-save").click()
+    page.wait("the refusal", lambda: "did not accept" in page.text("key-words"))
+    page.get("key-input").send_keys("right")
+    page.get("key-save").click()
+    page.wait("the model's name", lambda: page.text("model-line") == "Model stub 1.0.0")
+
+
 def test_model_error_is_said_and_retried(page: Page, stub: StubServer, images: dict[str, Path]) -> None:
     stub.behaviour.failures = 1
     page.choose([images["Neutrophil-00"]])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from wbc.labels import MORPHOLOGY
+import json
+
+import pytest
+
+from wbc.differential import differential
+from wbc.labels import CLASSES, MORPHOLOGY
 
 from .page import Page
 
@@ -27,19 +32,26 @@ def test_clopper_pearson(page: Page) -> None:
     assert dict(zip(INTERVALS, rounded, strict=True)) == INTERVALS
 
 
-def test_reading_against_the_adult_range(page: Page) -> None:
-    readings = {
-        (0.5, 0.4, 0.6): "within",
-        (0.3, 0.2, 0.39): "below",
-        (0.3, 0.2, 0.41): "maybe_below",
-        (0.8, 0.71, 0.9): "above",
-        (0.8, 0.69, 0.9): "maybe_above",
-    }
-    cases = [list(case) for case in readings]
-    found = page.module(
-        "differential.js", f"{cases}.map(([share, ...interval]) => m.reading(share, interval, [40, 70]))"
-    )
-    assert dict(zip(readings, found, strict=True)) == readings
+def test_differential_is_that_of_the_library(page: Page) -> None:
+    """Share, interval and verdict of each class, for counts that give every verdict."""
+    sessions = [
+        (1, 3, 30, 5, 61),
+        (0, 0, 0, 0, 0),
+        (0, 40, 10, 30, 20),
+        (2, 8, 22, 7, 41),
+        (1, 0, 0, 0, 0),
+        (0, 5, 60, 10, 125),
+    ]
+    verdicts = set()
+    for session in sessions:
+        counts = dict(zip(CLASSES, session, strict=True))
+        rows = page.module("differential.js", f"m.shares({json.dumps(counts)}, {sum(session)})")
+        for row, share in zip(rows, differential(counts).shares, strict=True):
+            assert (row["name"], row["count"], row["verdict"]) == (share.label, share.count, share.verdict)
+            found = [100 * row["share"], *(100 * limit for limit in row["interval"])]
+            assert found == pytest.approx([share.percent, share.low, share.high], abs=1e-9)
+            verdicts.add(row["verdict"])
+    assert verdicts == {"below", "within", "above", "unclear"}
 
 
 def test_classes_and_adult_ranges_are_those_of_the_library(page: Page) -> None:

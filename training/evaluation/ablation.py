@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.dataset import Split, cores
-from training.evaluation.answers import Answers, Classifier, Entrant, answer
+from training.evaluation.answers import Answers
+from training.evaluation.asking import Classifier, Entrant, answer
 from training.evaluation.model import Model
 from training.evaluation.results import AblationRow, HeldOutChoice, Tier
 from training.metrics import measure

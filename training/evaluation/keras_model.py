@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from training.evaluation.answers import Classifier
+from training.evaluation.asking import Classifier
 from training.evaluation.model import Model
 from training.record import TrainingRecord
 from wbc.adaptation.review import ReviewThresholds

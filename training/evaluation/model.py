@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from training.evaluation.answers import Classifier
+from training.evaluation.asking import Classifier
 from wbc.adaptation.tta import Mode
 from wbc.analysis import Pipeline
 from wbc.bundle import Bundle

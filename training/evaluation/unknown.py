@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.dataset import Split
-from training.evaluation.answers import Answers, Classifier, Entrant, answer
+from training.evaluation.answers import Answers
+from training.evaluation.asking import Classifier, Entrant, answer
 from training.evaluation.noncells import DRAWN, NONE_OF_THEM, draw, empty_fields
 from training.rejection import Detection, Rejection, UnknownResult, detection, share
 from wbc.errors import DataError

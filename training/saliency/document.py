@@ -56,8 +56,10 @@ def tables(results: Results) -> str:
             ),
             [_focus_row(row) for row in results["off_cell"]["splits"]],
         ),
+        f"Flagged is a lift below {results['off_cell']['min_focus_lift']}, the threshold in this bundle; "
+        f"`fit_min_focus_lift` gives {results['off_cell']['fitted_on_val']} for these images of {image['split']}.",
         "**Background swaps**: share of the cells whose class changes, pasted back on their own background (the "
-        "control) and on those of other images; share of all pastes that change it, and to the class of the donor's cell.",
+        "control) and on those of other images; share of all pastes that change it, and that change it to the donor's.",
         _table(
             (
                 "split",
@@ -127,6 +129,7 @@ def _checks(results: Results) -> list[tuple[str, str, str]]:
             ("error of the served lift there", _number(drawn["served_lift_error"]), ""),
             ("found cell against drawn, Dice", _number(found["cell_dice"]), ""),
             ("found nucleus against drawn, Dice", _number(found["nucleus_dice"]), ""),
+            ("found cell with a Dice below 0.5", _number(found["cell_dice_below_half"]), ""),
             ("pictures without a valid mask", _number(found["invalid"]), ""),
         ]
     rows += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -145,6 +146,40 @@ def fit_min_focus_lift(lift: NDArray[np.floating], accepted_flags: float = 0.01)
         return 0.0
     ordered = np.sort(np.asarray(lift, np.float64))
     return round(max(0.0, float(ordered[int(np.floor(accepted_flags * len(ordered)))])), 4)
+
+
+def fit_max_cells(cells: NDArray[np.integer], accepted_flags: float = 0.02) -> int:
+    """The number of cells in a frame that at most `accepted_flags` of the images (N,) exceed."""
+    most = 1
+    while (np.asarray(cells) > most).mean() > accepted_flags:
+        most += 1
+    return most
+
+
+def fit_least_quality(
+    usual: NDArray[np.floating],
+    degraded: Sequence[tuple[float, float]],
+    accuracy: float,
+    accepted_loss: float = 0.05,
+    accepted_flags: float = 0.005,
+) -> float:
+    """The least value of a measure of quality at which the answers can still be relied on.
+
+    Args:
+        usual: (N,) values of images as they are.
+        degraded: value and accuracy of the same images made worse step by step, the mildest first.
+        accuracy: of the images as they are.
+        accepted_loss: accuracy that may be lost.
+        accepted_flags: share of the images as they are that may lie below.
+
+    Returns:
+        The value at the first step that loses more, or else at the last step; never so much that more than
+        `accepted_flags` of the images as they are would be flagged.
+    """
+    lost = [value for value, reached in degraded if reached < accuracy - accepted_loss]
+    limit = lost[0] if lost else degraded[-1][0]
+    ordered = np.sort(np.asarray(usual, np.float64))
+    return float(min(limit, ordered[int(np.floor(accepted_flags * len(ordered)))]))
 
 
 def fit_max_distance(known: NDArray[np.floating], unknown: NDArray[np.floating], accepted_flags: float = 0.02) -> float:

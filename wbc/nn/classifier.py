@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 
@@ -18,6 +20,9 @@ PARAMETERS = 7_830_509
 
 ATTENTION = "attention"
 """Name of the layer whose output is the Grad-CAM target; all layers before it are the backbone."""
+
+WEIGHTS = "none, imagenet, a .weights.h5 of DenseNet121 without its top and a .keras of this classifier are accepted"
+"""What `load_backbone_weights` takes."""
 
 Backbone = Callable[[Any], Any]
 """Maps a float `(N, S, S, 3)` image in [0, 1] to a feature map `(N, h, w, C)`, as Keras tensors."""
@@ -80,6 +85,20 @@ def set_backbone_trainable(model: keras.Model, trainable: bool, *, from_layer: s
         layer.trainable = trainable and index >= start and not isinstance(layer, keras.layers.BatchNormalization)
 
 
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
+@contextmanager
+def _refused(weights: str) -> Iterator[None]:
+    """Turns what Keras raises for a file that is damaged or of another network into an error of this package."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, OSError, BadZipFile) as error:
+        raise InvalidParameter(f"weights={weights!r} do not fit this classifier ({error}); {WEIGHTS}") from error
+
+
 def load_backbone_weights(model: keras.Model, weights: str) -> None:
     """Give the backbone its starting weights.
 
@@ -94,15 +113,21 @@ def load_backbone_weights(model: keras.Model, weights: str) -> None:
         return
     path = Path(weights)
     if weights != "imagenet" and not path.is_file():
-        raise InvalidParameter(f"weights={weights!r} is no file; give none, imagenet, a .weights.h5 or a .keras file")
+        raise InvalidParameter(f"weights={weights!r} is no file; {WEIGHTS}")
+    if weights != "imagenet" and not path.name.endswith((".keras", ".weights.h5")):
+        raise InvalidParameter(f"weights={weights!r} is a file of another kind; {WEIGHTS}")
     if path.suffix == ".keras":
-        model.set_weights(keras.saving.load_model(path, compile=False).get_weights())
+        with _refused(weights):
+            model.set_weights(keras.saving.load_model(path, compile=False).get_weights())
         return
+    if weights != "imagenet" and not _is_hdf5(path):  # found out before a network is built for nothing
+        raise InvalidParameter(f"weights={weights!r} is no HDF5 file, whatever its name; {WEIGHTS}")
     source = keras.applications.DenseNet121(
         include_top=False, weights="imagenet" if weights == "imagenet" else None, input_shape=model.input_shape[1:]
     )
     if weights != "imagenet":
-        source.load_weights(path)
+        with _refused(weights):
+            source.load_weights(path)
     named = {layer.name: layer for layer in backbone_layers(model)}
     for layer in source.layers:
         if layer.weights:

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 WORK_SIZE = 128
 """Longer side, in pixels, at which masks are computed: enough for a nucleus, cheap for a request."""
 
+MAX_CANDIDATES = 10
+MAX_NUCLEUS_EDGE = 0.3
+"""Most nuclei of comparable size, and largest share of the frame's edge that a nucleus takes. In 1,250 real cells and
+91 whole fields the most were 10 and 0.285; noise has more spots, uneven light a longer edge."""
+
 
 @dataclass(frozen=True, slots=True)
 class Foreground:
@@ -82,18 +87,24 @@ def find_foreground(rgb: NDArray[np.uint8]) -> Foreground:
     nuclei = _nuclei(density)
     nucleus, candidates, reason = _central_nucleus(nuclei)
     if reason:
-        empty = np.zeros((height, width), np.bool_)
-        return Foreground(empty, empty, False, reason, candidates=candidates)
+        return _nothing(height, width, reason, candidates)
     cell = _cell(density, nucleus, nuclei)
     border = np.ones(cell.shape, np.bool_)
     border[1:-1, 1:-1] = False
     touches = bool((nucleus & border).sum() + (cell & border).sum() > 0.08 * border.sum())
+    if (edge := float(nucleus[border].mean())) > MAX_NUCLEUS_EDGE:
+        reason = f"no nucleus found: what is dark runs along {edge:.0%} of the frame's edge"
+        return _nothing(height, width, reason, candidates)
     share = float(cell.mean())
     if share > 0.9:
-        empty = np.zeros((height, width), np.bool_)
         reason = f"the found cell fills {share:.0%} of the frame; at most 90% is accepted as a cell"
-        return Foreground(empty, empty, False, reason, candidates=candidates)
+        return _nothing(height, width, reason, candidates)
     return Foreground(_full(nucleus, width, height), _full(cell, width, height), True, "", touches, candidates)
+
+
+def _nothing(height: int, width: int, reason: str, candidates: int) -> Foreground:
+    empty = np.zeros((height, width), np.bool_)
+    return Foreground(empty, empty, False, reason, candidates=candidates)
 
 
 def _full(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
@@ -160,6 +171,8 @@ def _central_nucleus(nuclei: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int,
     others = sum(
         1 for label in range(1, count) if areas[label - 1] > 0.4 * mask.sum() and not mask[labels == label].any()
     )
+    if others >= MAX_CANDIDATES:
+        return mask, 1 + others, f"no nucleus found: {1 + others} dark spots are of comparable size, as in noise"
     return mask, 1 + others, ""
 
 

@@ -28,6 +28,8 @@ const PATIENCE_MS = 120_000;
 async function call(path, options = {}) {
   const patience = AbortSignal.timeout(PATIENCE_MS);
   const key = apiKey.get();
+  // A header holds no other characters; `fetch` would fail as if the network were gone.
+  if (key && !/^[\x20-\x7e]+$/.test(key)) throw new ApiError(401, "unauthorized", "");
   let response;
   let body;
   try {
@@ -63,7 +65,13 @@ function errorOf(response, body) {
 }
 
 function codeOf(status) {
-  const codes = { 401: "unauthorized", 413: "body_too_large", 415: "unsupported_format", 429: "overloaded", 503: "not_ready" };
+  const codes = {
+    401: "unauthorized",
+    413: "body_too_large",
+    415: "unsupported_format",
+    429: "overloaded",
+    503: "not_ready",
+  };
   return codes[status] ?? "unexpected_answer";
 }
 

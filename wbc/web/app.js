@@ -2,7 +2,7 @@
 
 import { explain, model as fetchModel, predict } from "./api.js";
 import { renderBanner } from "./banner.js";
-import { classOf, isDone, isOpen, isPending } from "./cell.js";
+import { classOf, isDone, isOpen } from "./cell.js";
 import { differential } from "./differential.js";
 import { renderDifferential } from "./differential-view.js";
 import { bindDialogs } from "./dialogs.js";
@@ -11,10 +11,11 @@ import { errorTitle } from "./errors.js";
 import { download, exportName, sessionCsv, sessionJson } from "./export.js";
 import { renderFailures, worthRetrying } from "./failures-view.js";
 import { Gallery } from "./gallery.js";
-import { className, currentLanguage, loadCatalogue, number, percent, plural, setLanguage, t, translatePage } from "./i18n.js";
+import { className, currentLanguage, loadCatalogue, percent, plural, setLanguage, t, translatePage } from "./i18n.js";
 import { openIntake } from "./intake.js";
 import { listenForKeys, openHelpOnDemand } from "./keyboard.js";
 import { bindPrinting } from "./print-view.js";
+import { renderProgress } from "./progress-view.js";
 import { Queue } from "./queue.js";
 import { Reports } from "./reports.js";
 import { Server } from "./server.js";
@@ -42,17 +43,18 @@ const dialogs = bindDialogs({ giveKey: (key) => server.giveKey(key), clear });
 // Drawing
 
 let scheduled = false;
+let drawnAt = 0;
 
+/** Draw at the next frame. While many answers stream in, a few drawings a second show them as well as sixty would. */
 function schedule() {
   if (scheduled) return;
   scheduled = true;
-  requestAnimationFrame(() => {
-    scheduled = false;
-    render();
-  });
+  const pause = queue.isBusy && session.cells.length > 20 ? Math.max(0, drawnAt + 250 - performance.now()) : 0;
+  setTimeout(() => requestAnimationFrame(render), pause);
 }
 
 function render() {
+  scheduled = false;
   const { cells } = session;
   const shown = session.ordered();
   document.body.classList.toggle("is-empty", cells.length === 0);
@@ -68,13 +70,7 @@ function render() {
   renderFailures(session.refused(), { retry: (cell) => retry([cell]), remove: (cell) => session.remove(cell) });
   renderProgress(cells);
   renderBanner(server, { askKey: dialogs.askKey, check: () => server.check() });
-}
-
-function renderProgress(cells) {
-  const settled = cells.filter((cell) => !isPending(cell)).length;
-  byId("progress-bar").hidden = settled === cells.length;
-  Object.assign(byId("progress"), { max: Math.max(cells.length, 1), value: settled });
-  setText(byId("progress-text"), t("progress.text", { done: number(settled), of: number(cells.length) }));
+  drawnAt = performance.now();
 }
 
 function translate() {
@@ -83,7 +79,7 @@ function translate() {
     button.setAttribute("aria-pressed", String(button.dataset.language === currentLanguage()));
   }
   setText(byId("model-line"), served ? t("page.model", { name: served.name, version: served.version }) : "");
-  schedule();
+  render();
 }
 
 function say(words) {
@@ -119,7 +115,8 @@ function cellChanged(cell) {
   session.changed();
 }
 
-const spoken = (cell) => `${className(classOf(cell))}, ${percent(cell.result.confidence)}. ${isOpen(cell) ? t("standing.review") : ""}`;
+const spoken = (cell) =>
+  `${className(classOf(cell))}, ${percent(cell.result.confidence)}. ${isOpen(cell) ? t("standing.review") : ""}`;
 
 function finished() {
   return [t("progress.finished"), plural("differential.open", session.open().length)].join(" ");
@@ -164,7 +161,9 @@ function confirm() {
   const after = order.slice(order.indexOf(cell) + 1);
   const next = after.find(isOpen) ?? open.find((other) => other !== cell) ?? after.find((other) => other !== cell);
   session.decide(cell, classOf(cell));
-  say(`${t("decision.said", { class: className(classOf(cell)) })} ${plural("differential.open", session.open().length)}`);
+  say(
+    `${t("decision.said", { class: className(classOf(cell)) })} ${plural("differential.open", session.open().length)}`,
+  );
   look(next ?? cell);
   return true;
 }
@@ -197,9 +196,9 @@ async function showModel() {
   try {
     served = await fetchModel();
     translate();
-  } catch {
-    // The model's name is a courtesy of the footer; every answer carries it too.
-    served = null;
+  } catch (error) {
+    // The model's name is a courtesy of the footer, since every answer carries it; a missing key is better said now.
+    if (error.status === 401) server.block(error);
   }
 }
 

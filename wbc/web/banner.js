@@ -29,10 +29,18 @@ export function renderBanner(server, actions) {
 
 function content(server, actions) {
   const state = server.state === "key" && apiKey.get() ? "key_refused" : server.state;
-  const words = h("div", {}, h("strong", { text: t(`banner.${state}.title`) }), h("p", { text: t(`banner.${state}.text`) }));
+  const words = h(
+    "div",
+    {},
+    h("strong", { text: t(`banner.${state}.title`) }),
+    h("p", { text: t(`banner.${state}.text`) }),
+  );
   if (server.state === "key") return [words, button("banner.enter_key", "enter-key", actions.askKey)];
   const clock = h("p", { class: "clock", "aria-live": "off" });
-  return server.state === "overloaded" ? [words, clock] : [words, clock, button("banner.check", "check-now", actions.check)];
+  return server.state === "overloaded"
+    ? [words, clock]
+    : [words, clock, button("banner.check", "check-now", actions.check)];
 }
 
-const button = (key, testid, click) => h("button", { type: "button", text: t(key), dataset: { testid }, on: { click } });
+const button = (key, testid, click) =>
+  h("button", { type: "button", text: t(key), dataset: { testid }, on: { click } });

@@ -56,6 +56,14 @@ export function accept(cell, result) {
 
 function pngBlob(base64) {
   if (!base64) return null;
-  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-  return new Blob([bytes], { type: "image/png" });
+  return new Blob([bytesOf(base64)], { type: "image/png" });
+}
+
+function bytesOf(base64) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+  // Six hundred pictures in a session of two hundred cells: `Uint8Array.from` with a function costs seconds here.
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
+  return bytes;
 }

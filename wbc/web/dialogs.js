@@ -7,7 +7,12 @@ import { t } from "./i18n.js";
 export function bindDialogs({ giveKey, clear }) {
   const key = byId("key-dialog");
   const input = byId("key-input");
-  byId("key-form").addEventListener("submit", () => giveKey(input.value.trim()));
+  byId("key-form").addEventListener("submit", (event) => {
+    // Closed before the key is tried: a key that is refused at once has to find the dialog free to open again.
+    event.preventDefault();
+    key.close();
+    giveKey(input.value.trim());
+  });
   byId("key-later").addEventListener("click", () => key.close());
   const clearing = byId("clear-dialog");
   byId("clear-no").addEventListener("click", () => clearing.close());

@@ -1,6 +1,7 @@
 /** The differential as a table with its chart: under each class a bar, its interval, and the adult range. */
 
 import { byId, h, setText, setVariables } from "./dom.js";
+import { UNCLASSIFIABLE } from "./classes.js";
 import { className, number, percent, plural, t } from "./i18n.js";
 
 const FEW_CELLS = 100;
@@ -23,12 +24,25 @@ export function renderDifferential(result) {
 
 /** Caption, head and body of the table; the printed report draws the same. */
 export function differentialTable(result) {
-  const heads = ["class", "cells", "share", "range"].map((name) => h("th", { scope: "col", text: t(`differential.${name}`) }));
+  const heads = ["class", "cells", "share", "range"].map((name) =>
+    h("th", { scope: "col", text: t(`differential.${name}`) }),
+  );
   return [
     h("caption", { class: "visually-hidden", text: t("differential.caption", { count: number(result.counted) }) }),
     h("thead", {}, h("tr", {}, ...heads)),
-    ...result.rows.map((row) => h("tbody", { dataset: { class: row.name } }, valueRow(row, result), chartRow(row, result))),
-    h("tbody", { dataset: { class: "Unclassifiable" } }, unclassifiableRow(result)),
+    ...result.rows.map((row) =>
+      h("tbody", { dataset: { class: row.name } }, valueRow(row, result), chartRow(row, result)),
+    ),
+    h(
+      "tbody",
+      { dataset: { class: "Review" } },
+      besideRow(t("gallery.review"), result.open, t("differential.not_yet")),
+    ),
+    h(
+      "tbody",
+      { dataset: { class: UNCLASSIFIABLE } },
+      besideRow(className(UNCLASSIFIABLE), result.unclassifiable, t("differential.beside")),
+    ),
     h("tfoot", {}, totalRow(result)),
   ];
 }
@@ -75,7 +89,11 @@ function valueRow(row, result) {
       h(
         "div",
         { class: "against" },
-        h("span", { class: "reading", dataset: { reading: row.reading }, text: result.counted ? t(`reading.${row.reading}`) : "" }),
+        h("span", {
+          class: "verdict-word",
+          dataset: { verdict: row.verdict },
+          text: result.counted ? t(`verdict.${row.verdict}`) : "",
+        }),
         h("span", { class: "range", text: t("differential.range_value", { from: number(from), to: number(to) }) }),
       ),
     ),
@@ -98,13 +116,14 @@ function chartRow(row, result) {
   return h("tr", { class: "chart-row", "aria-hidden": "true" }, h("td", { colspan: "4" }, chart));
 }
 
-function unclassifiableRow(result) {
+/** Cells that stand beside the count, and why. */
+function besideRow(name, count, why) {
   return h(
     "tr",
     { class: "beside" },
-    h("th", { scope: "row", text: className("Unclassifiable") }),
-    h("td", { class: "numeric", text: number(result.unclassifiable), dataset: { testid: "count" } }),
-    h("td", { class: "aside", colspan: "2", text: t("differential.beside") }),
+    h("th", { scope: "row", text: name }),
+    h("td", { class: "numeric", text: number(count), dataset: { testid: "count" } }),
+    h("td", { class: "aside", colspan: "2", text: why }),
   );
 }
 

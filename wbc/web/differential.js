@@ -1,18 +1,26 @@
-/** The differential count of a session: counts, shares, intervals, reference ranges, and whether it may be called final. */
+/**
+ * The differential count of a session: counts, shares, intervals, reference ranges, and whether it may be called final.
+ * It counts and judges as `wbc/differential.py` does; tests/browser holds one against the other.
+ */
 
 import { CLASSES, UNCLASSIFIABLE } from "./classes.js";
 import { classOf, isDone, isOpen, isPending } from "./cell.js";
 import { clopperPearson } from "./statistics.js";
 
 /**
- * Shares are of the cells in the five classes; unclassifiable cells are counted beside them. A cell for review counts
- * with the model's class until a reader decides, and for as long as one is open, or waits, nothing is final.
+ * Shares are of the cells that are named: by the model where nothing asks for a review, or by the reader. A cell for
+ * review is left out until a reader decides, an unclassifiable one for good; while a cell is open, or waits to be
+ * read, nothing is final.
  */
 export function differential(cells) {
   const done = cells.filter(isDone);
-  const unclassifiable = done.filter((cell) => classOf(cell) === UNCLASSIFIABLE).length;
-  const counted = done.length - unclassifiable;
-  const open = cells.filter(isOpen).length;
+  const named = done.filter((cell) => !isOpen(cell));
+  const counts = Object.fromEntries(
+    CLASSES.map(({ name }) => [name, named.filter((cell) => classOf(cell) === name).length]),
+  );
+  const unclassifiable = named.filter((cell) => classOf(cell) === UNCLASSIFIABLE).length;
+  const counted = named.length - unclassifiable;
+  const open = done.length - named.length;
   const pending = cells.filter(isPending).length;
   return {
     counted,
@@ -21,21 +29,22 @@ export function differential(cells) {
     pending,
     refused: cells.length - done.length - pending,
     final: open === 0 && pending === 0 && counted > 0,
-    rows: CLASSES.map(({ name, adultPercent }) => {
-      const count = done.filter((cell) => classOf(cell) === name).length;
-      const share = counted ? count / counted : 0;
-      const interval = clopperPearson(count, counted);
-      return { name, count, share, interval, adultPercent, reading: reading(share, interval, adultPercent) };
-    }),
+    rows: shares(counts, counted),
   };
 }
 
-/**
- * Against the adult range: within; below or above where the whole interval lies outside; and `maybe_below` or
- * `maybe_above` where the share lies outside and the interval still reaches the range.
- */
-export function reading(share, [low, high], [from, to]) {
-  if (share * 100 < from) return high * 100 < from ? "below" : "maybe_below";
-  if (share * 100 > to) return low * 100 > to ? "above" : "maybe_above";
-  return "within";
+/** Class by class: count, share, interval and verdict. */
+export function shares(counts, counted) {
+  return CLASSES.map(({ name, adultPercent }) => {
+    const interval = clopperPearson(counts[name], counted);
+    const share = counted ? counts[name] / counted : 0;
+    return { name, count: counts[name], share, interval, adultPercent, verdict: verdict(interval, adultPercent) };
+  });
+}
+
+/** Where the whole interval lies: below, within or above the adult range; `unclear` where it crosses a limit. */
+function verdict([low, high], [from, to]) {
+  if (high * 100 < from) return "below";
+  if (low * 100 > to) return "above";
+  return low * 100 >= from && high * 100 <= to ? "within" : "unclear";
 }

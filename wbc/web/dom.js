@@ -17,7 +17,8 @@ export function h(tag, attributes = {}, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (key === "text") element.textContent = value;
     else if (key === "dataset") Object.assign(element.dataset, value);
-    else if (key === "on") for (const [type, listener] of Object.entries(value)) element.addEventListener(type, listener);
+    else if (key === "on")
+      for (const [type, listener] of Object.entries(value)) element.addEventListener(type, listener);
     else element.setAttribute(key, value === true ? "" : value);
   }
   element.append(...children.filter((child) => child !== null && child !== undefined));

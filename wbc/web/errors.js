@@ -8,5 +8,7 @@ export function errorTitle({ code }) {
 
 export function errorWords(error) {
   const said = (error.message ?? "").trim();
-  return said && error.code !== "unreachable" && error.code !== "connection_broke" ? `${errorTitle(error)} ${said}` : errorTitle(error);
+  return said && error.code !== "unreachable" && error.code !== "connection_broke"
+    ? `${errorTitle(error)} ${said}`
+    : errorTitle(error);
 }

@@ -26,7 +26,13 @@ function probabilityRow(name) {
   const words = h("span", { class: "bar-name" });
   const value = h("span", { class: "bar-value" });
   const fill = h("span", { class: "bar-fill" });
-  const row = h("li", { dataset: { class: name } }, words, h("span", { class: "bar-track", "aria-hidden": "true" }, fill), value);
+  const row = h(
+    "li",
+    { dataset: { class: name } },
+    words,
+    h("span", { class: "bar-track", "aria-hidden": "true" }, fill),
+    value,
+  );
   return Object.assign(row, { parts: { words, value, fill } });
 }
 
@@ -71,10 +77,15 @@ export function renderDetails(cell) {
     [t("details.model"), [result.model?.name, result.model?.version].filter(Boolean).join(" ")],
     [t("details.bundle"), result.model?.bundle_sha256],
     [t("details.method"), result.gradcam_method],
-    [t("details.runner_up"), result.runner_up && `${className(result.runner_up.class)}, ${percent(result.runner_up.probability)}`],
+    [
+      t("details.runner_up"),
+      result.runner_up && `${className(result.runner_up.class)}, ${percent(result.runner_up.probability)}`,
+    ],
     [t("details.request"), result.request_id],
   ];
   byId("details").replaceChildren(
-    ...rows.filter(([, value]) => value).flatMap(([term, value]) => [h("dt", { text: term }), h("dd", { text: value })]),
+    ...rows
+      .filter(([, value]) => value)
+      .flatMap(([term, value]) => [h("dt", { text: term }), h("dd", { text: value })]),
   );
 }

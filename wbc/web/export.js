@@ -36,7 +36,7 @@ export function sessionJson(cells, model, now = new Date()) {
           percent: hundredth(row.share * 100),
           interval_percent: row.interval.map((share) => hundredth(share * 100)),
           adult_range_percent: row.adultPercent,
-          reading: row.reading,
+          verdict: row.verdict,
         })),
       },
       cells: cells.map((cell) => ({ ...cellRecord(cell), review_reasons: cell.result?.review?.reasons ?? [] })),

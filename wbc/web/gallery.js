@@ -81,7 +81,12 @@ export class Gallery {
       const title = h("span");
       const count = h("span", { class: "count" });
       const list = h("div", { class: "tiles", role: "listbox", "aria-orientation": "horizontal" });
-      const section = h("section", { class: "group", dataset: { group: key, testid: "group" } }, h("h3", {}, title, " ", count), list);
+      const section = h(
+        "section",
+        { class: "group", dataset: { group: key, testid: "group" } },
+        h("h3", {}, title, " ", count),
+        list,
+      );
       this.root.append(section);
       this.#groups.set(key, { section, title, count, list });
     }
@@ -116,7 +121,14 @@ export class Gallery {
     const spoken = h("span", { class: "visually-hidden" });
     const tile = h(
       "div",
-      { class: "tile", role: "option", tabindex: "-1", id: `cell-${cell.id}`, title: cell.name, dataset: { testid: "cell", name: cell.name } },
+      {
+        class: "tile",
+        role: "option",
+        tabindex: "-1",
+        id: `cell-${cell.id}`,
+        title: cell.name,
+        dataset: { testid: "cell", name: cell.name },
+      },
       canvas,
       h("span", { class: "tile-line", "aria-hidden": "true" }, mark, value),
       flag,
@@ -145,12 +157,16 @@ export class Gallery {
 }
 
 function tileValue(cell) {
-  return cell.decision && cell.decision.class !== cell.result.class ? t("standing.short") : percent(cell.result.confidence, 0);
+  return cell.decision && cell.decision.class !== cell.result.class
+    ? t("standing.short")
+    : percent(cell.result.confidence, 0);
 }
 
 function tileLabel(cell) {
   if (!isDone(cell)) return `${cell.name}, ${t(`status.${cell.status}`)}`;
-  return [className(classOf(cell)), percent(cell.result.confidence), t(`standing.${standing(cell)}`), cell.name].join(", ");
+  return [className(classOf(cell)), percent(cell.result.confidence), t(`standing.${standing(cell)}`), cell.name].join(
+    ", ",
+  );
 }
 
 function groupTitle(key) {

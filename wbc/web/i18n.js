@@ -35,21 +35,26 @@ export function plural(key, count, values = {}) {
 /** Whether there is a string under `key`. */
 export const has = (key) => key in (catalogue[language] ?? {});
 
-export function number(value, digits = 0) {
-  return new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+const formats = new Map();
+
+/** Making a format costs a hundred times what using it does, and a session writes thousands of numbers. */
+function format(value, style, digits) {
+  const key = `${language}|${style}|${digits}`;
+  if (!formats.has(key)) {
+    const options = { style, minimumFractionDigits: digits, maximumFractionDigits: digits };
+    formats.set(key, new Intl.NumberFormat(language, options));
+  }
+  return formats.get(key).format(value);
 }
+
+export const number = (value, digits = 0) => format(value, "decimal", digits);
 
 /** A share in [0, 1] as percent. A share below 1 is never rounded up to certainty, nor one above 0 down to nothing. */
 export function percent(share, digits = 1) {
   const edge = 0.1 ** (digits + 2);
   const clipped = share > 0 && share < edge ? edge : share < 1 && share > 1 - edge ? 1 - edge : share;
-  const sign = clipped > share ? "<" : clipped < share ? ">" : "";
-  const format = new Intl.NumberFormat(language, {
-    style: "percent",
-    minimumFractionDigits: digits,
-    maximumFractionDigits: digits,
-  });
-  return sign ? `${sign} ${format.format(clipped)}` : format.format(clipped);
+  const sign = clipped > share ? "< " : clipped < share ? "> " : "";
+  return sign + format(clipped, "percent", digits);
 }
 
 export function dateTime(date) {

@@ -33,7 +33,11 @@ function buildReport(session, model) {
   const groups = session.groups().filter((group) => group.cells.some(isDone));
   byId("printed").replaceChildren(
     h("h1", { text: t("print.title") }),
-    h("p", { class: "print-state", dataset: { state: stateName(result) }, text: t(`differential.${stateName(result)}`) }),
+    h("p", {
+      class: "print-state",
+      dataset: { state: stateName(result) },
+      text: t(`differential.${stateName(result)}`),
+    }),
     h("p", { text: words(result) }),
     h(
       "dl",
@@ -52,11 +56,15 @@ function buildReport(session, model) {
   return urls;
 }
 
-const pairs = (rows) => rows.filter(([, value]) => value).flatMap(([term, value]) => [h("dt", { text: term }), h("dd", { text: value })]);
+const pairs = (rows) =>
+  rows.filter(([, value]) => value).flatMap(([term, value]) => [h("dt", { text: term }), h("dd", { text: value })]);
 
 function printedGroup(group, urls) {
   const title = group.key === "review" ? t("gallery.review") : className(group.key);
-  return [h("h2", { text: `${title} (${group.cells.length})` }), h("ul", {}, ...group.cells.map((cell) => printedCell(cell, urls)))];
+  return [
+    h("h2", { text: `${title} (${group.cells.length})` }),
+    h("ul", {}, ...group.cells.map((cell) => printedCell(cell, urls))),
+  ];
 }
 
 function printedCell(cell, urls) {

@@ -23,7 +23,12 @@ function body(cell, entry, state, retry) {
   if (state === "failed") {
     return [
       h("p", { class: "error-words", text: `${t("report.failed")} ${errorWords(entry.error)}` }),
-      h("button", { type: "button", text: t("report.retry"), dataset: { testid: "report-retry" }, on: { click: retry } }),
+      h("button", {
+        type: "button",
+        text: t("report.retry"),
+        dataset: { testid: "report-retry" },
+        on: { click: retry },
+      }),
     ];
   }
   return written(cell, entry.report);
@@ -36,10 +41,21 @@ function written(cell, report) {
     parts.unshift(h("p", { class: "note", text: t("report.about_model", { class: className(cell.result.class) }) }));
   }
   if (report?.provider) {
-    parts.push(h("p", { class: "author", text: t("report.author", { provider: providerName(report.provider) }), dataset: { testid: "report-author" } }));
+    parts.push(
+      h("p", {
+        class: "author",
+        text: t("report.author", { provider: providerName(report.provider) }),
+        dataset: { testid: "report-author" },
+      }),
+    );
   }
   for (const failure of report?.failures ?? []) {
-    parts.push(h("p", { class: "author", text: t("report.fallback", { provider: providerName(failure.provider), reason: failureName(failure.reason) }) }));
+    parts.push(
+      h("p", {
+        class: "author",
+        text: t("report.fallback", { provider: providerName(failure.provider), reason: failureName(failure.reason) }),
+      }),
+    );
   }
   return parts;
 }

@@ -57,7 +57,10 @@ export class Reports {
         wanted.held = true;
         return;
       }
-      cell.reports[language] = { state: "failed", error: { code: error.code ?? "unexpected_answer", message: error.message } };
+      cell.reports[language] = {
+        state: "failed",
+        error: { code: error.code ?? "unexpected_answer", message: error.message },
+      };
     }
     this.changed(cell);
   }

@@ -34,7 +34,7 @@ function betaFraction(x, a, b) {
 }
 
 /** Regularised incomplete beta function I_x(a, b). */
-export function betaCdf(x, a, b) {
+function betaCdf(x, a, b) {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
   const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x));

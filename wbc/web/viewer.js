@@ -60,7 +60,11 @@ export class Viewer {
       const words = h("span");
       const button = h(
         "button",
-        { type: "button", dataset: { class: name, testid: `correct-${name}` }, on: { click: () => this.actions.decide(name) } },
+        {
+          type: "button",
+          dataset: { class: name, testid: `correct-${name}` },
+          on: { click: () => this.actions.decide(name) },
+        },
         h("kbd", { text: key, "aria-hidden": "true" }),
         words,
       );
@@ -77,7 +81,10 @@ export class Viewer {
     byId("viewer-file").title = cell.name;
     const order = this.session.ordered();
     const many = order.length > 1;
-    setText(byId("viewer-position"), many ? t("viewer.position", { at: order.indexOf(cell) + 1, of: order.length }) : "");
+    setText(
+      byId("viewer-position"),
+      many ? t("viewer.position", { at: order.indexOf(cell) + 1, of: order.length }) : "",
+    );
     for (const id of ["previous", "next"]) byId(id).hidden = !many;
     const title = byId("viewer-class");
     setText(title, done ? className(name) : t(`viewer.${cell.status}`));
@@ -96,7 +103,10 @@ export class Viewer {
     setText(proposal, differs ? t("viewer.proposal", values) : "");
     byId("cell-image").setAttribute("aria-label", t("image.label", { file: cell.name }));
     setText(byId("image-caption"), t(done ? "image.framed" : "image.file"));
-    byId("heatmap").setAttribute("aria-label", done ? t("map.label", { class: className(cell.result.class) }) : t("map.none"));
+    byId("heatmap").setAttribute(
+      "aria-label",
+      done ? t("map.label", { class: className(cell.result.class) }) : t("map.none"),
+    );
   }
 
   #renderDecision(cell) {

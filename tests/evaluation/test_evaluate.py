@@ -1,0 +1,199 @@
+"""The whole evaluation on sets whose answers are known."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.evaluation.conftest import ANSWERS
+from tests.evaluation.toy import picture, sure, write_pictures
+from training.evaluate import Evaluation, EvaluationConfig, evaluate
+from training.evaluation.results import DomainResult, read_evaluation
+from wbc.analysis import Pipeline
+from wbc.bundle import Bundle
+from wbc.errors import DataError, InvalidParameter
+from wbc.images import encode_png
+from wbc.inference import OnnxClassifier
+from wbc.labels import CLASSES
+
+PAIR = ("Lymphocyte", "Neutrophil")
+
+
+def domain(evaluation: Evaluation, name: str) -> DomainResult:
+    """The numbers of one set of images."""
+    return next(d for d in evaluation.result.domains if d.name == name)
+
+
+def test_every_test_folder_is_a_domain_and_combined_joins_them(evaluation: Evaluation) -> None:
+    assert [d.name for d in evaluation.result.domains] == ["TestA", "TestB-other", "combined"]
+    assert domain(evaluation, "combined").metrics.images == 12 + 8
+    joined = np.array(domain(evaluation, "combined").metrics.confusion)
+    parts = [np.array(domain(evaluation, name).metrics.confusion) for name in ANSWERS]
+    assert (joined == parts[0] + parts[1]).all()
+
+
+def test_the_confusion_is_that_of_the_pictures(evaluation: Evaluation) -> None:
+    for name, classes in ANSWERS.items():
+        expected = np.zeros((5, 5), int)
+        for truth, answers in classes.items():
+            for answer in answers:
+                expected[CLASSES.index(truth), CLASSES.index(answer)] += 1
+        assert np.array(domain(evaluation, name).metrics.confusion).tolist() == expected.tolist()
+
+
+def test_an_unreadable_file_is_named_and_left_out(evaluation: Evaluation) -> None:
+    assert list(domain(evaluation, "TestA").unreadable) == ["TestA/Basophil/broken.png"]
+    assert domain(evaluation, "TestB-other").unreadable == {}
+
+
+def test_absent_classes_are_not_averaged(evaluation: Evaluation) -> None:
+    found = domain(evaluation, "TestB-other").metrics
+    assert found.present.classes == ("Lymphocyte", "Monocyte", "Neutrophil")
+    assert found.present.balanced_accuracy.value == pytest.approx((2 / 3 + 1 + 2 / 4) / 3)
+
+
+def test_a_declared_label_set_has_a_row_of_its_own(evaluation: Evaluation) -> None:
+    [row] = evaluation.result.declared
+    assert (row.name, row.declared) == ("TestB-other", "declared Lymphocyte + Neutrophil (main head)")
+    assert (row.metrics.images, row.left_out) == (7, 1)
+    # The neutrophil that was answered as an eosinophil is given to its runner-up; the other mistakes stay.
+    assert row.metrics.per_class["Lymphocyte"].recall == pytest.approx(2 / 3)
+    assert row.metrics.per_class["Neutrophil"].recall == pytest.approx(3 / 4)
+    assert row.metrics.per_class["Eosinophil"].answered == 0
+    # and it changes nothing about the row that was told nothing
+    assert domain(evaluation, "TestB-other").metrics.per_class["Eosinophil"].answered == 1
+
+
+def test_review_flags_the_unsure(evaluation: Evaluation) -> None:
+    found = domain(evaluation, "TestA")
+    assert found.flagged == found.flagged_by["low_confidence"] == 5  # the last picture of each class
+    assert found.unflagged_accuracy is not None
+    assert found.unflagged_accuracy.value == 1.0
+
+
+@pytest.mark.parametrize("name", [*ANSWERS, "combined", "TestB-other-declared-main"])
+def test_the_files_of_a_domain_are_written(evaluation: Evaluation, name: str, output: Path) -> None:
+    names = ("classification_report.txt", "metrics.json", "predictions.csv")
+    pictures = ("confusion_matrix.png", "roc_curve.png", "reliability.png")
+    for file in (*names, *pictures):
+        assert (output / name / file).stat().st_size > 0
+    for file in pictures:
+        assert (output / name / file).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def output(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the evaluation was written."""
+    return next(tmp_path_factory.getbasetemp().glob("evaluation*"))
+
+
+def test_metrics_json_and_evaluation_json_hold_the_same_numbers(evaluation: Evaluation, output: Path) -> None:
+    kept = read_evaluation(output / "evaluation.json")
+    for found in kept.domains:
+        assert DomainResult.model_validate_json((output / found.name / "metrics.json").read_bytes()) == found
+    assert kept.domains[0].metrics.accuracy.value == pytest.approx(
+        evaluation.result.domains[0].metrics.accuracy.value, abs=1e-6
+    )
+
+
+def test_no_folder_of_this_machine_is_written(output: Path, toy_data: Path) -> None:
+    for file in [*output.rglob("*.json"), *output.rglob("*.csv"), *output.rglob("*.txt"), output / "report.html"]:
+        assert str(toy_data) not in file.read_text()
+
+
+def test_predictions_are_what_is_served(toy_bundle: Bundle, toy_data: Path, output: Path) -> None:
+    pipeline, classifier = Pipeline(toy_bundle), OnnxClassifier(toy_bundle.onnx_path)
+    with (output / "combined" / "predictions.csv").open(newline="") as rows:
+        read = list(csv.DictReader(rows))
+    assert len(read) == 20
+    for row in read:
+        served = pipeline.analyze((toy_data / row["path"]).read_bytes(), classifier)
+        assert row["prediction"] == served.label
+        assert row["truth"] == Path(row["path"]).parent.name
+        assert [float(row[f"p_{name}"]) for name in CLASSES] == pytest.approx(served.probabilities, abs=1e-6)
+        assert row["review"] == str(int(bool(served.review)))
+        assert row["reasons"] == ";".join(reason.code for reason in served.review)
+
+
+def test_the_report_shows_the_worst_mistakes_first(output: Path) -> None:
+    page = (output / "report.html").read_text()
+    assert page.index("Worst mistakes") < page.index("Scores")
+    assert page.count("<figure>") == 2 + 3
+    assert "TestB-other/Neutrophil/002.png" in page  # sure, wrong, and not flagged
+    assert page.index("TestB-other/Neutrophil/002.png") < page.index("TestA/Lymphocyte/002.png")
+    assert "http" not in page, "nothing is loaded from elsewhere"
+
+
+def test_the_classification_report_says_over_what_it_averages(output: Path) -> None:
+    text = (output / "TestB-other" / "classification_report.txt").read_text()
+    assert "averages run over the classes present: Lymphocyte, Monocyte, Neutrophil" in text
+    assert "Basophil" not in text
+    assert "always answering Neutrophil: 50.00% accuracy" in text
+
+
+def test_settings_replace_those_of_the_bundle(toy_bundle: Bundle, toy_data: Path, tmp_path: Path) -> None:
+    config = EvaluationConfig(
+        toy_bundle.path, toy_data, tmp_path, splits=("TestA",), tta="light", limit=1, rejection=False
+    )
+    found = evaluate(config)
+    [only] = found.result.domains
+    assert (only.metrics.images, only.views) == (5, 8.0)
+    assert found.result.settings["tta"] == "light"
+    assert not found.result.settings["as_served"]
+
+
+def test_settings_that_do_not_fit_are_refused(toy_bundle: Bundle, toy_data: Path, tmp_path: Path) -> None:
+    bare = toy_bundle.manifest.preprocessing.model_copy(update={"reinhard": None})
+    from training.evaluation.model import Model
+
+    model = Model(replace(toy_bundle, manifest=toy_bundle.manifest.model_copy(update={"preprocessing": bare})), print)
+    with pytest.raises(InvalidParameter, match="needs a fitted Reinhard reference"):
+        model.configured(color_normalization="reinhard")
+    with pytest.raises(DataError, match="no split 'TestZ'"):
+        evaluate(EvaluationConfig(toy_bundle.path, toy_data, tmp_path, splits=("TestZ",)))
+
+
+def test_a_set_without_a_readable_file_is_an_error(toy_bundle: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "TestA" / "Monocyte"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="none of the 1 files of TestA can be read"):
+        evaluate(EvaluationConfig(toy_bundle.path, tmp_path / "data", tmp_path / "out", rejection=False))
+
+
+def test_unknown_images_are_set_against_known_ones(toy_bundle: Bundle, tmp_path: Path) -> None:
+    """Cells of none of the classes that are as sure as known ones are not found, unsure ones are."""
+    root = tmp_path / "smears"
+    write_pictures(
+        root, "TestA", {"Monocyte": [sure("Monocyte", 4.0)] * 4, "Neutrophil": [sure("Neutrophil", 4.0)] * 4}
+    )
+    for kind, margin in (("sure", 6.0), ("unsure", 1.0)):
+        folder = tmp_path / "unclassifiable" / "Test" / kind
+        folder.mkdir(parents=True)
+        for number in range(4):
+            (folder / f"{number}.png").write_bytes(encode_png(picture(sure("Monocyte", margin))))
+    found = evaluate(EvaluationConfig(toy_bundle.path, root, tmp_path / "out", limit=4)).result.rejection
+    assert found is not None
+    groups = {group.group: group for group in found.unknown}
+    assert set(groups) == {"sure", "unsure", "noise", "plain colour", "photographs"}
+    assert (groups["sure"].detections[0].auroc, groups["sure"].detections[0].fpr95) == (0.0, 1.0)
+    assert (groups["unsure"].detections[0].auroc, groups["unsure"].detections[0].fpr95) == (1.0, 0.0)
+    assert groups["unsure"].flagged.value == 1.0
+    assert groups["sure"].flagged.value == 0.0
+    assert groups["plain colour"].flagged_by["poor_image"].value == 1.0
+
+
+def test_evaluation_of_a_bundle_needs_no_tensorflow(toy_bundle: Bundle) -> None:
+    program = (
+        "import sys; from pathlib import Path; import training.evaluate, training.evaluate_cli, training.card;"
+        f"from training.evaluation.model import load_model; load_model(Path({str(toy_bundle.path)!r}));"
+        "print(len([name for name in ('tensorflow', 'keras') if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

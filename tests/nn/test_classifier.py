@@ -1,0 +1,193 @@
+"""The classifier: its size, its outputs, what is frozen when, and where its weights may come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from wbc.errors import InvalidParameter
+from wbc.labels import CLASSES
+from wbc.nn.activation import MedSwish
+from wbc.nn.attention import WBCAttentionBlock
+from wbc.nn.classifier import (
+    ATTENTION,
+    PARAMETERS,
+    Backbone,
+    backbone_layers,
+    build_classifier,
+    load_backbone_weights,
+    set_backbone_trainable,
+)
+
+
+@pytest.fixture(scope="module")
+def densenet() -> keras.Model:
+    """The real one; its weights are not to be relied on."""
+    return build_classifier()
+
+
+@pytest.fixture
+def small(tiny_backbone: Backbone) -> keras.Model:
+    """A classifier with the tiny backbone, on 64x64."""
+    return build_classifier(64, tiny_backbone)
+
+
+class TestDenseNet:
+    def test_has_7830509_parameters(self, densenet: keras.Model) -> None:
+        assert densenet.count_params() == PARAMETERS == 7_830_509
+
+    def test_attention_stands_on_7x7x1024(self, densenet: keras.Model) -> None:
+        block = densenet.get_layer(ATTENTION)
+        assert isinstance(block, WBCAttentionBlock)
+        assert block.output.shape == (None, 7, 7, 1024)
+        assert block.count_params() == 132_259
+
+    def test_head(self, densenet: keras.Model) -> None:
+        kinds = [layer.__class__.__name__ for layer in densenet.layers[-10:]]
+        block = ["Dense", "BatchNormalization", "MedSwish", "Dropout"]
+        assert kinds == [*block, *block, "Dense", "Dense"]
+        assert [densenet.get_layer(f"dropout_{index}").rate for index in (1, 2)] == [0.5, 0.3]
+        assert [densenet.get_layer(f"dense_{index}").units for index in (1, 2)] == [512, 256]
+
+
+class TestOutputs:
+    def test_names_shapes_and_types(self, small: keras.Model) -> None:
+        assert small.input.dtype == "uint8"
+        assert small.input_shape == (None, 64, 64, 3)
+        assert {name: out.shape for name, out in small.output.items()} == {
+            "main_out": (None, len(CLASSES)),
+            "aux_binary_out": (None, 1),
+        }
+
+    def test_logits_and_no_probabilities(self, small: keras.Model) -> None:
+        images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+        logits = small.predict(images, verbose=0)["main_out"]
+        assert logits.dtype == np.float32
+        assert (logits < 0).any()
+
+    def test_scaling_is_inside(self, small: keras.Model) -> None:
+        scale = small.get_layer("scale")
+        assert float(np.max(scale(np.full((1, 2, 2, 3), 255, np.uint8)))) == pytest.approx(1.0)
+
+    def test_half_precision_policy_keeps_the_logits_in_single(self, tiny_backbone: Backbone) -> None:
+        keras.config.set_dtype_policy("mixed_float16")
+        try:
+            model = build_classifier(64, tiny_backbone)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        assert {str(out.dtype) for out in model.output.values()} == {"float32"}
+        assert str(model.get_layer("dense_1").output.dtype) == "float16"
+
+    def test_more_reduction(self, tiny_backbone: Backbone) -> None:
+        assert build_classifier(64, tiny_backbone, attention_ratio=4).get_layer(ATTENTION).ratio == 4
+
+    def test_save_and_load(self, small: keras.Model, tmp_path: Path) -> None:
+        small.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+        for name, value in loaded(images).items():
+            np.testing.assert_array_equal(value, small(images)[name])
+        assert isinstance(loaded.get_layer("medswish_2"), MedSwish)
+
+
+class TestTrainable:
+    def names(self, model: keras.Model) -> set[str]:
+        """Backbone layers with weights that are trained."""
+        return {layer.name for layer in backbone_layers(model) if layer.trainable_weights}
+
+    def test_backbone_is_what_stands_before_the_attention(self, small: keras.Model) -> None:
+        names = [layer.name for layer in backbone_layers(small)]
+        assert names == ["image", "scale", "conv_1", "conv_2", "norm_conv_2", "relu_2", "conv_3"]
+
+    def test_frozen(self, small: keras.Model) -> None:
+        set_backbone_trainable(small, False)
+        assert self.names(small) == set()
+        head = {layer.name for layer in small.layers if layer.trainable_weights}
+        assert {"attention", "dense_1", "norm_1", "main_out", "aux_binary_out"} <= head
+
+    def test_unfrozen_without_its_batch_norm(self, small: keras.Model) -> None:
+        set_backbone_trainable(small, True)
+        assert self.names(small) == {"conv_1", "conv_2", "conv_3"}
+
+    def test_unfrozen_from_a_layer_on(self, small: keras.Model) -> None:
+        set_backbone_trainable(small, True, from_layer="conv_2")
+        assert self.names(small) == {"conv_2", "conv_3"}
+
+    def test_frozen_batch_norm_keeps_its_statistics_in_training(self, small: keras.Model) -> None:
+        set_backbone_trainable(small, True)
+        frozen, trained = small.get_layer("norm_conv_2"), small.get_layer("norm_1")
+        before = [np.asarray(norm.moving_mean).copy() for norm in (frozen, trained)]
+        images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+        small(images, training=True)
+        np.testing.assert_array_equal(frozen.moving_mean, before[0])
+        assert (np.asarray(trained.moving_mean) != before[1]).any()
+
+    def test_unknown_layer(self, small: keras.Model) -> None:
+        with pytest.raises(InvalidParameter, match="from_layer='conv_9' is not a layer of the backbone"):
+            set_backbone_trainable(small, True, from_layer="conv_9")
+
+    def test_layer_of_the_head_is_none_of_the_backbone(self, small: keras.Model) -> None:
+        with pytest.raises(InvalidParameter, match="from_layer='dense_1'"):
+            set_backbone_trainable(small, True, from_layer="dense_1")
+
+
+class TestStartingWeights:
+    def test_none_changes_nothing(self, small: keras.Model) -> None:
+        before = small.get_weights()
+        load_backbone_weights(small, "none")
+        for old, new in zip(before, small.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+    def test_classifier_of_another_input_size(
+        self, small: keras.Model, tiny_backbone: Backbone, tmp_path: Path
+    ) -> None:
+        small.save(tmp_path / "model.keras")
+        larger = build_classifier(96, tiny_backbone)
+        load_backbone_weights(larger, str(tmp_path / "model.keras"))
+        for old, new in zip(small.get_weights(), larger.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+    @pytest.mark.parametrize(
+        ("name", "content", "words"),
+        [
+            ("nowhere.keras", None, "is no file"),
+            ("words.txt", b"words", "file of another kind"),
+            ("model.h5", b"\x89HDF\r\n\x1a\n", "file of another kind"),
+            ("words.keras", b"words", "do not fit this classifier"),
+            ("words.weights.h5", b"words", "is no HDF5 file"),
+        ],
+    )
+    def test_wrong_file(self, small: keras.Model, tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(InvalidParameter, match=words) as caught:
+            load_backbone_weights(small, str(path))
+        assert name in str(caught.value)
+        assert "are accepted" in str(caught.value)
+
+    def test_folder(self, small: keras.Model, tmp_path: Path) -> None:
+        with pytest.raises(InvalidParameter, match="is no file"):
+            load_backbone_weights(small, str(tmp_path))
+
+    def test_another_network(self, small: keras.Model, tmp_path: Path) -> None:
+        image = keras.Input((3,))
+        keras.Model(image, keras.layers.Dense(2)(image)).save(tmp_path / "other.keras")
+        with pytest.raises(InvalidParameter, match="do not fit this classifier"):
+            load_backbone_weights(small, str(tmp_path / "other.keras"))
+
+    def test_densenet_without_its_top(self, densenet: keras.Model, tmp_path: Path) -> None:
+        source = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=(224, 224, 3))
+        source.save_weights(tmp_path / "backbone.weights.h5")
+        head = densenet.get_layer("dense_1").get_weights()
+        load_backbone_weights(densenet, str(tmp_path / "backbone.weights.h5"))
+        for name in ("conv1_conv", "conv3_block7_1_bn", "conv5_block16_2_conv", "bn"):
+            for old, new in zip(
+                source.get_layer(name).get_weights(), densenet.get_layer(name).get_weights(), strict=True
+            ):
+                np.testing.assert_array_equal(old, new)
+        for old, new in zip(head, densenet.get_layer("dense_1").get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)

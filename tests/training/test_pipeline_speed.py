@@ -1,0 +1,15 @@
+"""The speed of the input pipeline can be measured."""
+
+from __future__ import annotations
+
+from conftest import tiny_backbone
+
+from training.fit import build_with
+from training.pipeline_speed import measure_pipeline
+
+
+def test_every_part_is_measured(settings_for):
+    speed = measure_pipeline(settings_for(augmentation="robust"), build_with(tiny_backbone), steps=2)
+    assert speed.images == 16
+    assert all(getattr(speed, part) > 0 for part in ("decode", "load", "augment", "prepare", "pipeline", "step"))
+    assert 0 < speed.load_share < speed.pipeline_share

@@ -1,0 +1,55 @@
+"""The tables of docs/evaluation.md, from the shipped `evaluation.json`: `python -m training.evaluation.document`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from training.evaluation import markdown
+from training.evaluation.results import EVALUATION, EvaluationResult, read_evaluation
+from wbc.errors import DataError
+from wbc.settings import REPOSITORY, settings
+
+DOCUMENT = REPOSITORY / "docs" / "evaluation.md"
+
+
+def tables(result: EvaluationResult) -> Mapping[str, str]:
+    """Each generated table by the name of its marks; `not measured` where the evaluation left it out."""
+    missing = "Not measured in the evaluation that is shipped."
+    return {
+        "results": markdown.overview(result.domains),
+        "larger classes": markdown.larger_classes(result.domains) or "Every class has ten or more images.",
+        "recalls": markdown.recalls(result.domains),
+        "declared": markdown.overview(result.declared) if result.declared else missing,
+        "calibration": markdown.calibration(result.domains),
+        "rejection": markdown.rejection(result.rejection) if result.rejection else missing,
+        "ablation": markdown.ablation(result.ablation) if result.ablation else missing,
+        "held out": markdown.held_out(result.held_out_choices) if result.held_out_choices else missing,
+    }
+
+
+def with_tables(text: str, result: EvaluationResult) -> str:
+    """The document with every table between `<!-- table: NAME -->` and `<!-- end -->` renewed.
+
+    Raises:
+        DataError: a table has no marks, or marks name no table.
+    """
+    made = tables(result)
+    marks = re.findall(r"<!-- table: (.+?) -->", text)
+    if sorted(marks) != sorted(made):
+        raise DataError(f"the document marks {', '.join(marks) or 'no table'}; expected {', '.join(made)}")
+    for name, table in made.items():
+        pattern = rf"(<!-- table: {name} -->\n).*?(<!-- end -->)"
+        text = re.sub(pattern, lambda found, new=table: f"{found[1]}\n{new}\n\n{found[2]}", text, flags=re.DOTALL)
+    return text
+
+
+def main() -> None:
+    """Renew the tables of this repository's document."""
+    document: Path = DOCUMENT
+    document.write_text(with_tables(document.read_text(), read_evaluation(settings().bundle / EVALUATION)))
+
+
+if __name__ == "__main__":
+    main()
