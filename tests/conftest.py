@@ -37,8 +37,9 @@ def tiny(image: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def drawn_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`Train` and `Val` with 12 drawn cells a class; not to be written to."""
-    return write_dataset(tmp_path_factory.mktemp("drawn"), 12, mislabelled=1)
+    """`Train` with 10 and `Val` with 5 drawn cells a class; not to be written to."""
+    root = write_dataset(tmp_path_factory.mktemp("drawn"), 10, ("Train",))
+    return write_dataset(root, 5, ("Val",), seed=1, mislabelled=1)
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,9 @@ class Served:
             self.unready_statuses.add(status)
             time.sleep(0.3)
         self._end()
-        raise RuntimeError(f"the server was not ready within {self.ready_within_s:g} s:\n{self.log.read_text()[-4000:]}")
+        raise RuntimeError(
+            f"the server was not ready within {self.ready_within_s:g} s:\n{self.log.read_text()[-4000:]}"
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

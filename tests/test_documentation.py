@@ -24,7 +24,9 @@ from wbc.settings import REPOSITORY
 
 README = (ROOT / "README.md").read_text()
 SHELL = [
-    line.split(" #")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()
+    line.split(" #")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
 ]
 SHIPPED = REPOSITORY / "models" / "default"
 

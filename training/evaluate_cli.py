@@ -43,6 +43,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--limit", type=click.IntRange(min=0), default=0, help="Images a class; 0 takes all.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap and of generated images.")
 @click.option("--ablation", is_flag=True, help="Measure each step of the adaptation and each filter; takes long.")
+@click.option("--ablation-limit", type=click.IntRange(min=0), default=0, help="Images a class for that; 0 is --limit.")
 @click.option("--rejection/--no-rejection", default=True, show_default=True, help="Measure unknown images as well.")
 @click.option("--write-bundle", is_flag=True, help="Write evaluation.json and MODEL_CARD.md into the bundle.")
 def evaluate(model_path: Path | None, data_root: Path | None, write_bundle: bool, **options: Any) -> None:
@@ -53,8 +54,8 @@ def evaluate(model_path: Path | None, data_root: Path | None, write_bundle: bool
     """
     from rich.console import Console
 
-    from training.evaluate import EvaluationConfig
     from training.evaluate import evaluate as run
+    from training.evaluation.config import EvaluationConfig
     from training.evaluation.console import tables
 
     config = EvaluationConfig(

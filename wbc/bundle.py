@@ -60,7 +60,9 @@ class Manifest(BaseModel):
     tta_auto_confidence: float = Field(0.9, ge=0, le=1, description="`auto` looks again below this confidence")
     temperature: float = Field(gt=0)
     tta_temperature: float | None = Field(None, gt=0, description="of the mean of several views; None is `temperature`")
-    label_prior: tuple[float, ...] | None = Field(None, description="class shares where the probabilities are calibrated")
+    label_prior: tuple[float, ...] | None = Field(
+        None, description="class shares where the probabilities are calibrated"
+    )
     review: ReviewThresholds
     gradcam_layer: str
     opset: int

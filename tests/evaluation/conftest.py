@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.evaluation.toy import sure, write_pictures, write_toy_bundle
-from training.evaluate import Evaluation, EvaluationConfig, evaluate
+from training.evaluate import Evaluation, evaluate
+from training.evaluation.config import EvaluationConfig
 from wbc.bundle import Bundle
 from wbc.labels import CLASSES
 

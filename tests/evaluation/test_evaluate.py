@@ -13,7 +13,8 @@ import pytest
 
 from tests.evaluation.conftest import ANSWERS
 from tests.evaluation.toy import picture, sure, write_pictures
-from training.evaluate import Evaluation, EvaluationConfig, evaluate
+from training.evaluate import Evaluation, evaluate
+from training.evaluation.config import EvaluationConfig
 from training.evaluation.results import DomainResult, read_evaluation
 from wbc.analysis import Pipeline
 from wbc.bundle import Bundle
@@ -197,3 +198,24 @@ def test_evaluation_of_a_bundle_needs_no_tensorflow(toy_bundle: Bundle) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"
+
+
+def test_the_ablation_is_part_of_the_evaluation(toy_bundle: Bundle, tmp_path: Path) -> None:
+    """On `Val` only what is chosen there; the row of the bundle's own settings is the domain's row."""
+    root = tmp_path / "smears"
+    for name in ("Val", "TestA"):
+        write_pictures(root, name, {label: [sure(label)] for label in CLASSES})
+    found = evaluate(EvaluationConfig(toy_bundle.path, root, tmp_path / "out", ablation=True, rejection=False)).result
+    steps = {name: [row.step for row in found.ablation if row.domain == name] for name in ("Val", "TestA")}
+    assert steps["Val"] == [
+        "nothing",
+        "framing",
+        "framing + light TTA",
+        "framing + auto TTA",
+        "framing + prior correction (EM)",
+    ]
+    assert set(steps["Val"]) < set(steps["TestA"])
+    nothing = next(row for row in found.ablation if (row.domain, row.step) == ("TestA", "nothing"))
+    assert nothing.accuracy == found.domains[0].metrics.accuracy, "the toy bundle is served without framing"
+    assert read_evaluation(tmp_path / "out" / "evaluation.json").ablation
+    assert "framing + Reinhard + light TTA" in (tmp_path / "out" / "report.html").read_text()

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from training.evaluate import EvaluationConfig, evaluate
+from training.evaluate import evaluate
+from training.evaluation.config import EvaluationConfig
 from wbc.labels import CLASSES
 from wbc.settings import REPOSITORY, settings
 

@@ -42,8 +42,6 @@ def by_tape(model: keras.Model, images: NDArray[np.uint8], layer: str) -> NDArra
     for index in range(len(CLASSES)):
         with tf.GradientTape() as tape:
             features, logits = runner(images, training=False)
-            tape.watch(features)
-            # The tape sees the features only where they are made under it: run what follows them again.
             score = logits[:, index]
         gradient = tape.gradient(score, features).numpy().astype(np.float64)
         weights = gradient.mean(axis=(1, 2), keepdims=True)

@@ -40,7 +40,9 @@ def bomb(side: int) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(4096))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(4096))) + chunk(b"IEND", b"")
+    )
 
 
 def test_answers_with_everything_the_plan_names(server_url: str, cell: bytes) -> None:
@@ -88,13 +90,18 @@ def test_another_layer(server_url: str, cell: bytes) -> None:
 def test_same_image_same_answer(server_url: str, cell: bytes) -> None:
     first, second = (post(server_url, cell, explain="false").json() for _ in range(2))
     changing = {"request_id", "timings_ms"}
-    assert {k: v for k, v in first.items() if k not in changing} == {k: v for k, v in second.items() if k not in changing}
+    assert {k: v for k, v in first.items() if k not in changing} == {
+        k: v for k, v in second.items() if k not in changing
+    }
 
 
 def test_request_id_is_kept_where_it_is_sane(server_url: str, cell: bytes) -> None:
     def answered(given: str) -> str:
         response = httpx.post(
-            f"{server_url}/predict?explain=false", files={"file": cell}, headers={"X-Request-ID": given}, timeout=TIMEOUT
+            f"{server_url}/predict?explain=false",
+            files={"file": cell},
+            headers={"X-Request-ID": given},
+            timeout=TIMEOUT,
         )
         return str(response.json()["request_id"])
 
@@ -156,13 +163,16 @@ def test_bad_requests(server_url: str, request_: dict[str, object]) -> None:
 
 
 def test_chunked_body_is_limited_too(server_url: str) -> None:
-    def chunks():  # noqa: ANN202 - a generator of bytes
+    def chunks():
         yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="x.png"\r\n\r\n'
         for _ in range(11):
             yield bytes(1024 * 1024)
 
     response = httpx.post(
-        f"{server_url}/predict", content=chunks(), headers={"content-type": "multipart/form-data; boundary=b"}, timeout=TIMEOUT
+        f"{server_url}/predict",
+        content=chunks(),
+        headers={"content-type": "multipart/form-data; boundary=b"},
+        timeout=TIMEOUT,
     )
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
 
@@ -192,7 +202,8 @@ def test_overload_is_429_with_retry_after(failing_server: Served, cell: bytes) -
     import socket
 
     head = (
-        f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(cell)}\r\n\r\n"
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        f"Content-Length: {len(cell)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", failing_server.port)) as slow:
         slow.sendall(head.encode())  # an upload that has begun takes the only slot
@@ -212,7 +223,9 @@ def test_without_keras_the_other_map_is_refused(failing_server: Served, cell: by
 TEST_A = settings().data_root / "TestA"
 
 
-@pytest.mark.skipif(not TEST_A.is_dir(), reason=f"no real images: {TEST_A} is missing (WBC_DATA_ROOT names their folder)")
+@pytest.mark.skipif(
+    not TEST_A.is_dir(), reason=f"no real images: {TEST_A} is missing (WBC_DATA_ROOT names their folder)"
+)
 @pytest.mark.parametrize("label", CLASSES)
 def test_real_cells_are_told_right(server_url: str, label: str) -> None:
     files = sorted((TEST_A / label).iterdir())[::40][:4]

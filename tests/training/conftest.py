@@ -16,7 +16,6 @@ from drawn import draw_cell, write_dataset
 
 from training.config import TrainingConfig
 
-
 KERAS_COPIES = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 """Keras 3.15 and TensorFlow 2.21 hand variables to NumPy 2.4 in their own code, in `save_weights` for one."""
 

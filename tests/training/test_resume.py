@@ -35,12 +35,15 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def uninterrupted(dataset, tmp_path_factory):
     """Weights and history of a run that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    return _outcome(train(_config(dataset, folder), backbone=tiny_backbone), folder / "run")
+    config = _config(dataset, tmp_path_factory.mktemp("uninterrupted"))
+    record = train(config, backbone=tiny_backbone)
+    return config, record, _outcome(record, config.results_dir)
 
 
 @pytest.mark.parametrize(
-    "at", [("batch", 1, 2, 2), ("batch", 2, 2, 2), ("save", 4)], ids=["phase 1", "phase 2", "best kept, state not"]
+    "at",
+    [("batch", 1, 2, 2), ("save", 4)],
+    ids=["in the middle of an epoch", "phase 2 begun, its best epoch kept, its state not yet"],
 )
 def test_killed_and_resumed_is_as_uninterrupted(dataset, tmp_path, uninterrupted, at):
     config = _config(dataset, tmp_path)
@@ -51,23 +54,27 @@ def test_killed_and_resumed_is_as_uninterrupted(dataset, tmp_path, uninterrupted
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert not (config.results_dir / "training.json").exists()
     weights, history, best = _outcome(train(config, resume=True, backbone=tiny_backbone), config.results_dir)
-    for mine, other in zip(weights, uninterrupted[0], strict=True):
+    expected_weights, expected_history, expected_best = uninterrupted[2]
+    for mine, other in zip(weights, expected_weights, strict=True):
         np.testing.assert_array_equal(mine, other)
-    assert history == uninterrupted[1]
-    assert best == uninterrupted[2]
+    assert history == expected_history
+    assert best == expected_best
 
 
-def test_another_configuration_does_not_resume(settings_for):
-    config = settings_for(phase2_epochs=0)
-    train(config, backbone=tiny_backbone)
+def test_another_configuration_does_not_resume(uninterrupted):
+    config = uninterrupted[0].model_copy(update={"seed": 7, "batch_size": 4})
     with pytest.raises(InvalidParameter, match="begun with another batch_size, seed"):
-        train(config.model_copy(update={"seed": 7, "batch_size": 4}), resume=True, backbone=tiny_backbone)
+        train(config, resume=True, backbone=tiny_backbone)
 
 
-def test_a_finished_run_resumes_to_its_own_result(settings_for):
-    config = settings_for(phase2_epochs=0)
-    first = train(config, backbone=tiny_backbone)
-    assert train(config, resume=True, backbone=tiny_backbone) == first
+def test_a_second_run_in_the_same_folder_is_refused(uninterrupted):
+    with pytest.raises(InvalidParameter, match="holds a run already"):
+        train(uninterrupted[0], backbone=tiny_backbone)
+
+
+def test_a_finished_run_resumes_to_its_own_result(uninterrupted):
+    config, record, _ = uninterrupted
+    assert train(config, resume=True, backbone=tiny_backbone) == record
 
 
 def test_a_folder_without_a_checkpoint_cannot_be_resumed(settings_for):

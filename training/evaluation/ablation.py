@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from training.dataset import Split, cores
+from training.dataset import VAL, Split, cores, read_split, split_names
 from training.evaluation.answers import Answers
 from training.evaluation.asking import Classifier, Entrant, answer
-from training.evaluation.model import Model
+from training.evaluation.config import EvaluationConfig
+from training.evaluation.model import Model, load_model
 from training.evaluation.results import AblationRow, HeldOutChoice, Tier
 from training.metrics import measure
 from wbc.adaptation.prior import estimate_prior, reweigh
@@ -187,6 +188,25 @@ def ablation_row(step: Step, domain: str, answers: Answers, ms_a_view: float, *,
         views=views,
         cost_ms=float(np.median(answers.prepare_ms)) + views * ms_a_view,
     )
+
+
+def ablate(config: EvaluationConfig, names: Sequence[str], say: Callable[[str], None]) -> list[AblationRow]:
+    """Every step on every set of images, and on `Val` those that are chosen there.
+
+    The bundle's own settings are the starting point, not those that were asked for.
+    """
+    model, limit = load_model(config.model_path), config.ablation_limit or config.limit
+    val_names = [name for name in split_names(config.data_root) if name.lower() == VAL.lower()]
+    prior = source_prior(model, read_split(config.data_root, val_names[0]) if val_names else None)
+    study = Ablation(model, prior, config.batch_size, config.workers, config.seed)
+    # The views and the prior are judged on `Val`; a filter or a frame that the model was not trained with is not.
+    on_val = tuple(group for group in groups("none") if {"nothing", "framing"} & {step.name for step in group.steps})
+    rows: list[AblationRow] = []
+    for name in dict.fromkeys([*val_names, *names]):
+        say(f"{name}: ablation")
+        compared = on_val if name in val_names else ()
+        rows += replace(study, compared=compared).run(read_split(config.data_root, name, limit))
+    return rows
 
 
 def held_out_choices(rows: Sequence[AblationRow]) -> tuple[HeldOutChoice, ...]:

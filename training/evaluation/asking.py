@@ -23,7 +23,6 @@ from wbc.inference import Outputs
 from wbc.preprocessing.pipeline import Prepared
 
 Classifier = Callable[[NDArray[np.uint8]], Outputs]
-Progress = Callable[[int], None]
 T = TypeVar("T")
 
 AHEAD = 64
@@ -50,7 +49,6 @@ def answer(
     *,
     batch_size: int = 32,
     workers: int = 0,
-    progress: Progress | None = None,
 ) -> dict[str, Answers]:
     """Let several entrants, all with the same preprocessing, answer for a split; its files are prepared once.
 
@@ -60,7 +58,6 @@ def answer(
         split: the files.
         batch_size: views in one forward pass at most.
         workers: threads that decode and prepare; 0 is one a core.
-        progress: called with the number of files done.
 
     Raises:
         DataError: no file can be read.
@@ -81,8 +78,6 @@ def answer(
                 used = out.rows(slice(0, _views(entrant.pipeline, out)))
                 analysis = entrant.pipeline.conclude(prepared, used, timings, entrant.label_set)
                 rows[name].append(_row(analysis, out, entrant))
-        if progress is not None:
-            progress(len(group))
     if not read:
         raise DataError(f"none of the {len(split.paths)} files of {split.name} can be read: {unreadable[0].reason}")
     kept, bad = split.only(np.array(read, np.int64)), tuple(unreadable)

@@ -40,8 +40,9 @@ def with_tables(text: str, result: EvaluationResult) -> str:
     if sorted(marks) != sorted(made):
         raise DataError(f"the document marks {', '.join(marks) or 'no table'}; expected {', '.join(made)}")
     for name, table in made.items():
-        pattern = rf"(<!-- table: {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda found, new=table: f"{found[1]}\n{new}\n\n{found[2]}", text, flags=re.DOTALL)
+        start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        before, rest = text.split(start, 1)
+        text = f"{before}{start}\n{table}\n\n{end}{rest.split(end, 1)[1]}"
     return text
 
 

@@ -1,4 +1,4 @@
-"""The README's table of results, written from the shipped bundle's `evaluation.json`: `python -m training.evaluation.readme`."""
+"""The README's table of results, written from the shipped bundle's `evaluation.json` by `make results`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ MARKED = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTA
 
 def block(result: EvaluationResult) -> str:
     """What stands between the marks: scores and recalls of every set of images."""
-    return f"\n{markdown.overview(result.domains)}\n\nRecall of each class, percent (images of the class):\n\n{markdown.recalls(result.domains)}\n\n"
+    scores, recalls = markdown.overview(result.domains), markdown.recalls(result.domains)
+    return f"\n{scores}\n\nRecall of each class, percent (images of the class):\n\n{recalls}\n\n"
 
 
 def with_results(text: str, result: EvaluationResult) -> str:

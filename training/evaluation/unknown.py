@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from training.dataset import Split
 from training.evaluation.answers import Answers
 from training.evaluation.asking import Classifier, Entrant, answer
+from training.evaluation.config import EvaluationConfig
 from training.evaluation.noncells import DRAWN, NONE_OF_THEM, draw, empty_fields
 from training.rejection import Detection, Rejection, UnknownResult, detection, share
 from wbc.errors import DataError
@@ -43,33 +44,23 @@ def read_unknown(folder: Path, limit: int = 0) -> list[Split]:
 
 
 def measure_rejection(
-    entrant: Entrant,
-    classifier: Classifier,
-    known: Answers,
-    data_root: Path,
-    *,
-    limit: int = 0,
-    seed: int = 0,
-    batch_size: int = 32,
-    workers: int = 0,
+    entrant: Entrant, classifier: Classifier, known: Answers, config: EvaluationConfig
 ) -> tuple[Rejection, dict[str, Answers]]:
     """Answers for unknown images, set against those for known ones.
+
+    `unclassifiable/Test` and `fields/bccd` are looked for beside the splits; `GENERATED` pictures of each kind are
+    drawn.
 
     Args:
         entrant: who answers.
         classifier: the forward pass.
         known: what it answered for images of the five classes.
-        data_root: the splits; `unclassifiable/Test` and `fields/bccd` are looked for beside it.
-        limit: images a group; 0 is all, and `GENERATED` of those that are drawn.
-        seed: of what is drawn.
-        batch_size: views in one forward pass.
-        workers: threads that decode and prepare.
+        config: of the evaluation.
     """
     answers: dict[str, Answers] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        for split in _groups(data_root.parent, Path(temporary), limit, seed):
-            found = answer({"": entrant}, classifier, split, batch_size=batch_size, workers=workers)
-            answers[split.name] = found[""]
+        for split in _groups(config.data_root.parent, Path(temporary), config.limit, config.seed):
+            answers[split.name] = answer({"": entrant}, classifier, split, **config.asking)[""]
     rejection = Rejection(
         known=known.split.name,
         known_images=len(known.labels),
@@ -85,7 +76,7 @@ def _groups(beside: Path, temporary: Path, limit: int, seed: int) -> Iterator[Sp
         yield from read_unknown(folder, limit)
     count = min(limit, GENERATED) if limit else GENERATED
     fields = empty_fields(beside / "fields" / "bccd", temporary / "fields", count, seed)
-    if fields is not None:
+    if fields is not None and fields.paths:
         yield fields
     for group in DRAWN:
         yield draw(temporary / group, group, count, seed)
