@@ -36,6 +36,7 @@ docs: setup
 results: setup
 	$(BIN)/wbc evaluate --split Val --split TestA --split TestB-lisc --split TestB-bccd --split TestB-tecom --write-bundle
 	$(BIN)/python -m training.evaluation.readme
+	$(BIN)/python -m training.evaluation.document
 
 # Exact versions and hashes of everything, from the ranges in pyproject.toml; what a Bento needs is a part of it.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \

@@ -27,6 +27,7 @@ from wbc.nn.classifier import ATTENTION, Backbone, build_classifier, densenet121
 from wbc.preprocessing.pipeline import Preprocessor, probe
 
 PARITY_IMAGES_A_CLASS = 8
+PATHS = {"data_root", "results_dir", "cache_dir", "model_path"}
 
 PBC = DataSource(
     name="PBC (peripheral blood cell images), Hospital Clínic de Barcelona",
@@ -116,7 +117,7 @@ def _manifest(
     """The manifest before anything is fitted on the graph: temperature 1, nothing flagged."""
     training = record.model_dump(mode="json", exclude={"preprocessing"})
     # Where a run lay on disk is nobody's business.
-    training["config"] = {k: v for k, v in training["config"].items() if k not in {"data_root", "results_dir"}}
+    training["config"] = {name: value for name, value in training["config"].items() if name not in PATHS}
     training["config"]["weights"] = Path(training["config"]["weights"]).name
     training["exported"] = {"weights": "rounded to half precision" if config.half else "single precision"}
     return Manifest(

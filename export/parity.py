@@ -36,8 +36,9 @@ def check_parity(model: keras.Model, classifier: OnnxClassifier, images: NDArray
         batch = images[start : start + 16]
         outputs = classifier(batch)
         expected = model.predict(batch, batch_size=16, verbose=0)["main_out"]
-        logits = max(logits, float(np.abs(outputs.logits - expected).max()))
-        maps = max(maps, float(np.abs(scaled(outputs.cam) - scaled(oracle.maps(batch))).max()))
+        # np.maximum and not max, which forgets a NaN.
+        logits = float(np.maximum(logits, np.abs(outputs.logits - expected).max()))
+        maps = float(np.maximum(maps, np.abs(scaled(outputs.cam) - scaled(oracle.maps(batch))).max()))
     found = {"images": float(len(images)), "logits": logits, "cam": maps}
     # Written so that a NaN fails, too.
     if not (logits <= LOGIT_TOLERANCE and maps <= CAM_TOLERANCE):
@@ -51,4 +52,4 @@ def check_parity(model: keras.Model, classifier: OnnxClassifier, images: NDArray
 def scaled(maps: NDArray[np.floating]) -> NDArray[np.floating]:
     """Each map (N, C, h, w) divided by its maximum; a map of zeros stays zero."""
     peak = maps.max(axis=(2, 3), keepdims=True)
-    return np.asarray(np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0))
+    return np.asarray(np.divide(maps, peak, out=np.zeros_like(maps), where=peak != 0))

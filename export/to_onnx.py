@@ -29,7 +29,8 @@ def round_to_half(model: keras.Model) -> None:
         value = np.asarray(variable)
         if value.dtype != np.float32:
             continue
-        rounded = value.astype(np.float16).astype(np.float32)
+        with np.errstate(over="ignore"):  # told below, with the weight's name
+            rounded = _through_half(value)
         if not np.isfinite(rounded).all():
             raise ExportError(f"{variable.path} has a weight of {np.abs(value).max():g}; half precision ends at 65504")
         variable.assign(rounded)

@@ -49,7 +49,7 @@ class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         state: the run's progress, brought up to date here.
         config: the run.
         peak: learning rate at the start of the phase, for its reduction.
-        val: prepared images and labels to judge by.
+        val: prepared images, filled up to whole batches, and the labels of those to judge by.
         monitor: the focus monitor, where there is one; it sees the averaged weights.
     """
 
@@ -82,7 +82,7 @@ class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         row["learning_rate"] = float(checkpoint.as_array(self.model.optimizer.learning_rate))
         with averaged_weights(self.model):
             logits = self.model.predict(self.val[0], batch_size=self.config.batch_size, verbose=0)[MAIN]
-            row |= scores(logits, self.val[1])
+            row |= scores(logits[: len(self.val[1])], self.val[1])
             if self.monitor is not None:
                 self.monitor.set_model(self.model)
                 self.monitor.on_epoch_end(epoch, row)
@@ -129,7 +129,7 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     averages = optimizer._model_variables_moving_average  # Keras offers no public reader
     kept = [checkpoint.as_array(variable) for variable in variables]
     for variable, average in zip(variables, averages, strict=True):
-        variable.assign(average)
+        variable.assign(checkpoint.as_array(average))  # a copy: under JAX `predict` gives the weights' buffers away
     try:
         yield
     finally:

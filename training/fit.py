@@ -29,7 +29,7 @@ __all__ = ["TrainingRecord", "build_with", "train", "train_model"]
 log = logging.getLogger("wbc.training")
 
 Prepared = tuple[NDArray[np.uint8], NDArray[np.int64]]
-"""Prepared images and their labels."""
+"""Prepared images, filled up to whole batches, and the labels of those that count."""
 
 
 def train(
@@ -78,10 +78,8 @@ def train_model(
     save_config(config, folder / "config.yaml")
     setup = prepare(config, build)
     data, preprocessor, model = setup.data, setup.preprocessor, setup.model
-    val = (
-        prepare_all(data.val, preprocessor, config.img_size, cache=setup.cache, workers=config.workers),
-        data.val.labels,
-    )
+    images = prepare_all(data.val, preprocessor, config.img_size, cache=setup.cache, workers=config.workers)
+    val = (full_batches(images, config.batch_size), data.val.labels)
     sample = None
     if config.xai_sample_count:
         sample = FocusSample.of(data.val, config.xai_sample_count, preprocessor, config.img_size, setup.cache)
@@ -99,6 +97,11 @@ def train_model(
             checkpoint.save(folder, state, model, None)
         _run_phase(setup, part, state, val=val, sample=sample, callbacks=callbacks)
     return _finish(setup, state)
+
+
+def full_batches(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
+    """The images with repeats of the last one up to whole batches: one compiled shape, evenly parted over devices."""
+    return np.concatenate([images, images[-1:].repeat(-len(images) % batch_size, axis=0)])
 
 
 def _begin(config: TrainingConfig, resume: bool) -> RunState:

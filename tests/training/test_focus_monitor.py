@@ -83,14 +83,18 @@ def test_the_columns_stand_in_the_logs_of_the_epochs_that_are_checked(untrained)
     for epoch in range(4):
         monitor.on_epoch_end(epoch, logs[epoch])
     assert logs[0] == logs[2] == {}
-    assert logs[1].keys() == logs[3].keys() == {
-        "focus",
-        "focus_spread",
-        "focus_coverage",
-        "focus_lift",
-        "focus_invalid",
-        "focus_empty",
-    }
+    assert (
+        logs[1].keys()
+        == logs[3].keys()
+        == {
+            "focus",
+            "focus_spread",
+            "focus_coverage",
+            "focus_lift",
+            "focus_invalid",
+            "focus_empty",
+        }
+    )
 
 
 @pytest.fixture(scope="module")
