@@ -45,7 +45,7 @@ class RichProgress(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._bar is not None:
             self._bar.remove_task(self._task)
-        self.console.print(_line(self.phase, epoch + 1, logs or {}), highlight=False)
+        self.console.print(_line(self.phase, epoch + 1, logs or {}), highlight=False, soft_wrap=True)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._bar is not None:

@@ -19,9 +19,10 @@ from training.fit import train
 
 HERE = Path(__file__).parent
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="jax is not installed: pip install jax==0.10.2"
-)
+pytestmark = [
+    pytest.mark.timeout(600),  # JAX compiles each step of each process anew
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed: pip install jax==0.10.2"),
+]
 
 
 def under_jax(*arguments: str, devices: int = 1) -> dict:
@@ -34,7 +35,7 @@ def under_jax(*arguments: str, devices: int = 1) -> dict:
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
     }
     command = [sys.executable, str(HERE / "jax_run.py"), *arguments]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=550, check=False)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
 

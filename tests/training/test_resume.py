@@ -50,7 +50,7 @@ def test_killed_and_resumed_is_as_uninterrupted(dataset, tmp_path, uninterrupted
     save_config(config, tmp_path / "config.yaml")
     command = [sys.executable, str(HERE / "killed_run.py"), str(tmp_path / "config.yaml"), *map(str, at)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent.parent)])}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert not (config.results_dir / "training.json").exists()
     weights, history, best = _outcome(train(config, resume=True, backbone=tiny_backbone), config.results_dir)
