@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # BentoML reports usage to its makers unless it is told not to.
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: setup serve test lint check docs results lock clean
+.PHONY: setup serve test lint check docs results filter-comparison lock clean
 setup: .venv/.installed
 
 .venv/.installed: requirements.lock pyproject.toml
@@ -37,6 +37,14 @@ results: setup
 	$(BIN)/wbc evaluate --split Val --split TestA --split TestB-lisc --split TestB-bccd --split TestB-tecom --write-bundle
 	$(BIN)/python -m training.evaluation.readme
 	$(BIN)/python -m training.evaluation.document
+
+# The filters v1 and none under one protocol: the head alone is trained, on the frozen backbone BACKBONE.
+BACKBONE ?= ../shared/pretrained/densenet121-pbc.weights.h5
+filter-comparison: setup
+	for variant in none v1; do $(BIN)/wbc train --weights $(BACKBONE) --preprocessing $$variant --img-size 112 \
+		--phase1-epochs 2 --phase2-epochs 0 --xai-sample-count 0 --ema 0 --results-dir runs/filter-$$variant || exit 1; done
+	$(BIN)/python -m training.filter_comparison_cli runs/filter-none runs/filter-v1 \
+		--output docs/results/filter_comparison.json
 
 # Exact versions and hashes of everything, from the ranges in pyproject.toml; what a Bento needs is a part of it.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \

@@ -1,5 +1,8 @@
 """The BentoML services: wiring only. `bentoml serve service:Analyzer` starts all of them."""
 
+# mypy: allow-untyped-decorators
+# bentoml is not followed (pyproject.toml), so its decorators have no types.
+
 from __future__ import annotations
 
 import asyncio
@@ -48,7 +51,7 @@ class Classifier:
     def __init__(self) -> None:
         from wbc.inference import OnnxClassifier
 
-        self.session = OnnxClassifier(Bundle.load(SETTINGS.bundle).onnx_path, threads=SETTINGS.threads)
+        self.session = OnnxClassifier.of(Bundle.load(SETTINGS.bundle), threads=SETTINGS.threads)
 
     @bentoml.api(
         batchable=True, batch_dim=(0, 0), max_batch_size=SETTINGS.max_batch_size, max_latency_ms=BATCH_DEADLINE_MS
@@ -212,10 +215,11 @@ class Analyzer:
     async def _report(self, analysis: Analysis, data: bytes, language: Language) -> Report:
         prepared = analysis.prepared
         with _asking("the explainer"):
-            return await self.explainer.to_async.explain(
+            report: Report = await self.explainer.to_async.explain(
                 facts=analysis.facts(),
                 overlay=overlay(prepared.display, analysis.heatmap, prepared.foreground),
                 image_sha256=hashlib.sha256(data).hexdigest(),
                 model_version=self.bundle.sha256,
                 language=language,
             )
+        return report

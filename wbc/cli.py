@@ -69,20 +69,25 @@ def predict(
     An image that cannot be read is named with the reason, the others are answered, and the exit code is 1.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from wbc.analysis import Pipeline
     from wbc.bundle import Bundle
     from wbc.explain.report import RULES, Report
     from wbc.explain.rules import rule_report
+    from wbc.images import SUFFIXES
     from wbc.inference import OnnxClassifier
     from wbc.schemas import ErrorAnswer, ModelInfo, PredictionAnswer
     from wbc.settings import settings
 
     loaded = Bundle.load(bundle or settings().bundle)
-    pipeline, classifier = Pipeline(loaded), OnnxClassifier(loaded.onnx_path, threads=settings().threads)
+    pipeline, classifier = Pipeline(loaded), OnnxClassifier.of(loaded, threads=settings().threads)
     model = ModelInfo.of(loaded)
     console, answers, failed = Console(highlight=False), [], 0
-    for path in _files(images):
+    files = _files(images)
+    if not files:
+        raise click.BadParameter(f"no image in {', '.join(map(str, images))}; expected {', '.join(sorted(SUFFIXES))}")
+    for path in files:
         try:
             analysis = pipeline.analyze(path.read_bytes(), classifier)
         except WBCError as error:
@@ -97,9 +102,11 @@ def predict(
             answers.append({"file": str(path), **answer.model_dump(mode="json", by_alias=True)})
             continue
         flag = " [yellow]review[/]" if analysis.review else ""
-        console.print(f"[bold]{analysis.label}[/] {analysis.confidence:6.1%}{flag}  {path}", soft_wrap=True)
+        console.print(
+            f"[bold]{analysis.label}[/] {analysis.confidence:6.1%}{flag}  {escape(str(path))}", soft_wrap=True
+        )
         for reason in analysis.review:
-            console.print(f"  {reason.text}", soft_wrap=True)
+            console.print(f"  {escape(reason.text)}", soft_wrap=True)
         if text:
             console.print(f"  {text}", soft_wrap=True)
     if as_json:

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from wbc.bundle import Bundle
 from wbc.errors import BundleCorrupted, BundleMismatch, ModelError
 from wbc.labels import CLASSES
 
@@ -90,6 +91,20 @@ class OnnxClassifier:
         self.image_size: int = inputs[0].shape[1]
         self.embedding_size: int = outputs[2].shape[1]
         self.grid: tuple[int, int] = (outputs[3].shape[2], outputs[3].shape[3])
+
+    @classmethod
+    def of(cls, bundle: Bundle, *, threads: int = 0) -> OnnxClassifier:
+        """The graph of a bundle.
+
+        Raises:
+            BundleMismatch: the graph takes images of another size than the bundle prepares.
+        """
+        classifier = cls(bundle.onnx_path, threads=threads)
+        size = bundle.manifest.preprocessing.size
+        if classifier.image_size != size:
+            taken = classifier.image_size
+            raise BundleMismatch(f"the bundle prepares {size}x{size} pixels; its graph takes {taken}x{taken}")
+        return classifier
 
     @property
     def provider(self) -> str:

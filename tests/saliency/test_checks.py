@@ -365,7 +365,7 @@ class TestCommand:
         text = page.read_text()
         assert text.startswith("Before.\n")
         assert text.endswith("After.\n")
-        assert "old" not in text
+        assert "\nold\n" not in text
         assert "| insertion, larger is better |" in text
         page.write_text("no marks")
         with pytest.raises(DataError, match="lacks the lines"):
