@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -47,6 +48,16 @@ def test_evaluation_is_of_the_shipped_bundle_and_passes_its_floor() -> None:
     test_a = next(domain for domain in result.domains if domain.name == "TestA")
     assert test_a.metrics.accuracy.value >= 0.97
     assert test_a.metrics.images == 1545
+
+
+def test_filter_comparison_is_told_as_measured() -> None:
+    told = (ROOT / "docs" / "decisions" / "0003-filter-of-the-first-model.md").read_text()
+    for variant, found in json.loads((ROOT / "docs" / "results" / "filter_comparison.json").read_text()).items():
+        scores = [
+            f"{100 * row['accuracy']:.2f} / {100 * row['balanced_accuracy_of_classes_with_ten_or_more']:.2f}"
+            for row in found["splits"].values()
+        ]
+        assert f"| `{variant}` | {' | '.join(scores)} |" in told
 
 
 @pytest.mark.parametrize("line", [line for line in SHELL if line.startswith(".venv/bin/wbc")])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,8 +33,7 @@ def test_key_is_asked_for_and_a_killed_server_loses_nothing(
     page.wait_settled()
     assert page.text("result-class") in CLASSES
 
-    os.killpg(guarded.process.pid, signal.SIGKILL)
-    guarded.process.wait(20)
+    guarded.kill()
     page.choose([images["Lymphocyte-00"]])
     page.wait("the banner", lambda: page.get("banner").get_attribute("data-state") == "unreachable", 30)
     assert len(page.cells(status="done")) == 1, "the answer of before stays"
