@@ -54,7 +54,7 @@ def roc(
         axes.plot(false, true, color=COLOURS[index], label=f"{name}: {area:.4f}")
     _diagonal(axes)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=f"{title}: one class against the rest")
-    axes.legend(title="area under the curve", loc="lower right")
+    axes.legend(title="area under the curve", loc="lower right", fontsize=7)
     _save(figure, path)
 
 
@@ -78,7 +78,7 @@ def reliability(before: Bins, after: Bins, title: str, path: Path) -> None:
         axes.set(
             xlabel="confidence", ylabel="accuracy", ylim=(0, 1.06), title=f"{title}, {name}: ECE {found.error:.4f}"
         )
-        axes.legend(loc="upper left")
+        axes.legend(loc="upper left", fontsize=6)
     _save(figure, path)
 
 
@@ -93,7 +93,7 @@ def risk_coverage(
     axes.axhline(accepted, color=GREY, linestyle=":", label=f"{accepted:.0%} wrong")
     axes.set(xlabel="coverage: share of images answered, surest first", ylabel="risk: share of these that is wrong")
     axes.set(xlim=(0, 1), ylim=(0, None), title="risk against coverage")
-    axes.legend()
+    axes.legend(fontsize=7)
     _save(figure, path)
 
 
@@ -107,7 +107,7 @@ def distances(groups: Mapping[str, NDArray[np.float64]], threshold: float | None
     if threshold is not None:
         axes.axvline(threshold, color=GREY, linestyle=":", label=f"threshold {threshold:.2f}")
     axes.set(xlabel=name, ylabel="share of images below", xscale="log", ylim=(0, 1), title="known and unknown images")
-    axes.legend()
+    axes.legend(fontsize=7)
     _save(figure, path)
 
 

@@ -291,6 +291,8 @@ def test_off_cell_flags_maps_beside_the_cell(rng: np.random.Generator) -> None:
     assert off["flagged"].value == 1.0
     assert off["errors_among_flagged"].value == 0.0
     assert off["errors_among_unflagged"] is None
+    assert [row["below_0"].value for row in off["by_class"].values()] == [1.0] * 5
+    assert {row["median_strength_below_0"] for row in on["by_class"].values()} == {None}
 
 
 @pytest.mark.parametrize(("lift", "flagged"), [(None, False), (-0.05, True), (0.1, True), (0.3, False)])

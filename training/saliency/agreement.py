@@ -17,7 +17,7 @@ Maps = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Prepared images (N, S, S, 3) to unscaled maps of all classes, (N, 5, h, w)."""
 
 
-def agreement(images: NDArray[np.uint8], cam: NDArray[np.float32], oracle: Maps, batch: int = 8) -> dict[str, Any]:
+def agreement(images: NDArray[np.uint8], cam: NDArray[np.float32], oracle: Maps, batch: int = 4) -> dict[str, Any]:
     """Compare the graph's maps of all classes with the oracle's, each scaled to a maximum of 1.
 
     Args:

@@ -20,11 +20,10 @@ from training.dataset import VAL, domains, split_names
 from training.saliency import drawn_masks
 from training.saliency.agreement import agreement
 from training.saliency.curves import curves
-from training.saliency.off_cell import off_cell, served
+from training.saliency.off_cell import off_cell
 from training.saliency.randomisation import closed_form_maps, randomisation
 from training.saliency.sample import Model, Sample, draw
 from training.saliency.swaps import background_swaps
-from wbc.adaptation.review import fit_min_focus_lift
 from wbc.errors import DataError
 from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of the saved model
 from wbc.saliency.gradcam import GradCam
@@ -171,13 +170,10 @@ def _off_cell(model: Model, val: Sample, config: CheckConfig) -> dict[str, Any]:
     """`Val` at three times the size, for its tail decides, and each test domain at half."""
     least = model.bundle.manifest.review.min_focus_lift
     counts = {val.split: 3 * config.images} | dict.fromkeys(domains(config.data_root), max(5, config.images // 2))
-    samples = [draw(model, config.data_root, name, count) for name, count in counts.items()]
-    lifts = np.array([found.lift for found in served(samples[0]) if found.lift is not None])
-    return {
-        "min_focus_lift": least,
-        "fitted_on_val": fit_min_focus_lift(lifts),
-        "splits": [off_cell(sample, least, seed=config.seed) for sample in samples],
-    }
+    splits = [
+        off_cell(draw(model, config.data_root, name, count), least, seed=config.seed) for name, count in counts.items()
+    ]
+    return {"min_focus_lift": least, "splits": splits}
 
 
 def _masked(model: Model, config: CheckConfig) -> tuple[Sample, list[drawn_masks.Drawn]] | None:

@@ -56,8 +56,13 @@ def tables(results: Results) -> str:
             ),
             [_focus_row(row) for row in results["off_cell"]["splits"]],
         ),
-        f"Flagged is a lift below {results['off_cell']['min_focus_lift']}, the threshold in this bundle; "
-        f"`fit_min_focus_lift` gives {results['off_cell']['fitted_on_val']} for these images of {image['split']}.",
+        f"Flagged is a lift below {results['off_cell']['min_focus_lift']}, the threshold in this bundle; 1% of these "
+        f"images of {image['split']} lie below {results['off_cell']['splits'][0]['lift_quantiles']['0.01']:.3f}.",
+        f"**The same by class**, {image['split']}. Strength is the map's maximum before it is scaled to 1, median:",
+        _table(
+            ("predicted", "images", "lift", "lift below 0", "strength, lift below 0", "strength, lift above 0"),
+            [_class_row(name, row) for name, row in results["off_cell"]["splits"][0]["by_class"].items()],
+        ),
         "**Background swaps**: share of the cells whose class changes, pasted back on their own background (the "
         "control) and on those of other images; share of all pastes that change it, and that change it to the donor's.",
         _table(
@@ -150,6 +155,12 @@ def _areas(results: Results, kind: str) -> tuple[str, ...]:
 def _focus_row(row: Results) -> tuple[str, ...]:
     names = ("without_ratio", "ratio", "coverage", "lift", "flagged", "errors_among_flagged", "errors_among_unflagged")
     return (row["split"], str(row["images"]), *(_number(row[name]) for name in names))
+
+
+def _class_row(name: str, row: Results) -> tuple[str, ...]:
+    strengths = (row["median_strength_below_0"], row["median_strength_above_0"])
+    shown = ("none" if value is None else f"{value:.3g}" for value in strengths)
+    return (name, str(row["images"]), _number(row["lift"]), _number(row["below_0"]), *shown)
 
 
 def _swap_row(row: Results) -> tuple[str, ...]:

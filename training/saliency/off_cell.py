@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from training.saliency import estimates
 from training.saliency.sample import Sample
-from wbc.saliency.focus import Focus, focus
+from wbc.labels import CLASSES
+from wbc.saliency.focus import focus
 
 QUANTILES = (0.0, 0.01, 0.02, 0.05, 0.25, 0.5, 0.75)
 
@@ -22,7 +23,7 @@ def off_cell(sample: Sample, least: float | None, *, seed: int) -> dict[str, Any
         least: the lift below which an answer is flagged `attention_off_cell`; None flags nothing.
         seed: of the intervals.
     """
-    measured = served(sample)
+    measured = [focus(heat, found) for heat, found in zip(sample.heats, sample.foregrounds, strict=True)]
     lift = np.array([np.nan if f.lift is None else f.lift for f in measured])
     there = np.isfinite(lift)
     flagged = there & (lift < least) if least is not None else np.zeros(len(lift), np.bool_)
@@ -40,12 +41,25 @@ def off_cell(sample: Sample, least: float | None, *, seed: int) -> dict[str, Any
         "errors": estimates.share(wrong),
         "errors_among_flagged": estimates.share(wrong[flagged]),
         "errors_among_unflagged": estimates.share(wrong[~flagged]),
+        "by_class": {
+            name: _class_row(sample, lift, sample.predicted == index, seed)
+            for index, name in enumerate(CLASSES)
+            if (sample.predicted == index).any()
+        },
     }
 
 
-def served(sample: Sample) -> list[Focus]:
-    """The focus that each image is answered with."""
-    return [focus(heat, found) for heat, found in zip(sample.heats, sample.foregrounds, strict=True)]
+def _class_row(sample: Sample, lift: NDArray[np.float64], chosen: NDArray[np.bool_], seed: int) -> dict[str, Any]:
+    """One predicted class: its lift, how often that is negative, and how strong its maps are before they are scaled."""
+    strength = sample.outputs.cam[np.arange(len(sample)), sample.predicted].max(axis=(1, 2))
+    there = chosen & np.isfinite(lift)
+    return {
+        "images": int(chosen.sum()),
+        "lift": estimates.mean(lift[there], seed),
+        "below_0": estimates.share(lift[there] < 0),
+        "median_strength_below_0": _quantile(strength[there & (lift < 0)], 0.5),
+        "median_strength_above_0": _quantile(strength[there & (lift >= 0)], 0.5),
+    }
 
 
 def _quantile(values: NDArray[np.float64], q: float) -> float | None:

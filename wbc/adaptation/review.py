@@ -135,17 +135,18 @@ def fit_min_confidence(
     return round(max(lowest, least), 4)
 
 
-def fit_min_focus_lift(lift: NDArray[np.floating], accepted_flags: float = 0.01) -> float:
-    """The lift below which at most `accepted_flags` of the images lie; at least 0, where a map is no better than even.
+def fit_min_focus_lift(lift: NDArray[np.floating], accepted_flags: float = 0.01, least: float = 0.0) -> float:
+    """The lift below which at most `accepted_flags` of the images lie, and at least `least`; 0 is an even map's.
 
     Args:
         lift: (N,) of images of the five classes, not trained on; images without one are left out.
         accepted_flags: share of the images that may be flagged.
+        least: floor of the result; above the images' own lifts it flags more of them than `accepted_flags`.
     """
     if len(lift) == 0:
-        return 0.0
+        return least
     ordered = np.sort(np.asarray(lift, np.float64))
-    return round(max(0.0, float(ordered[int(np.floor(accepted_flags * len(ordered)))])), 4)
+    return round(max(least, float(ordered[int(np.floor(accepted_flags * len(ordered)))])), 4)
 
 
 def fit_max_cells(cells: NDArray[np.integer], accepted_flags: float = 0.02) -> int:
