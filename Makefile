@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # BentoML reports usage to its makers unless it is told not to.
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: setup serve test lint check docs results filter-comparison lock clean
+.PHONY: setup serve test soak lint check docs results filter-comparison benchmarks lock bento bento-slim bento-gpu bento-sizes score-results clean
 setup: .venv/.installed
 
 .venv/.installed: requirements.lock pyproject.toml
@@ -22,6 +22,10 @@ serve: setup
 test: setup
 	$(BIN)/pytest
 
+# The robustness proof in its long form, into benchmarks/results/robustness.json and docs/robustness.md.
+soak: setup
+	$(BIN)/python -m tests.robustness.prove
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,6 +35,7 @@ check: lint test
 
 docs: setup
 	$(BIN)/python -m wbc.reference_cli > docs/cli.md
+	$(BIN)/python -m wbc.reference_settings > docs/settings.md
 
 # Every number in README and model card, measured again with the images in WBC_DATA_ROOT.
 results: setup
@@ -46,12 +51,42 @@ filter-comparison: setup
 	$(BIN)/python -m training.filter_comparison_cli runs/filter-none runs/filter-v1 \
 		--output docs/results/filter_comparison.json
 
+# Every number of docs/performance.md, measured again; BENCH takes further options.
+BENCH ?=
+benchmarks: setup
+	$(BIN)/wbc bench all $(BENCH)
+
+# What the network sees and learns by, compared with three heads a row on the frozen backbone BACKBONE.
+head-study: setup
+	$(BIN)/python -m training.head_study_cli --weights $(BACKBONE) --output docs/results/head_study.json
+
 # Exact versions and hashes of everything, from the ranges in pyproject.toml; what a Bento needs is a part of it.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \
 	--no-annotate --quiet
 lock: setup
 	$(COMPILE) --extra dev --upgrade -o requirements.lock
 	$(COMPILE) --extra keras --constraint requirements.lock -o requirements-serve.lock
+	sed -n 's/^onnxruntime-gpu\(==[^ ]*\).*/onnxruntime\1/p' requirements.lock | $(COMPILE) - --constraint requirements.lock \
+		--no-emit-package onnxruntime-gpu -o requirements-serve-slim.lock
+	echo 'onnxruntime-gpu[cuda,cudnn]' | $(COMPILE) - --constraint requirements.lock -o requirements-serve-gpu.lock
+
+# What is shipped, into BENTOML_HOME. The variants without Keras are built without the service that needs it.
+bento: setup
+	$(BIN)/bentoml build
+
+bento-slim bento-gpu: bento-%: setup
+	WBC_GRADCAM=false $(BIN)/bentoml build -f bentofile.$*.yaml
+
+# Sizes of the Bentos and of what they install, into benchmarks/results/bento.json.
+bento-sizes: setup
+	$(BIN)/python -m benchmarks.bento_cli
+
+# Images a second of `wbc score`, of both engines with one and two workers, into benchmarks/results/score.json.
+IMAGES ?= ../shared/data/smears/TestA
+score-results: setup
+	rm -rf build/score
+	for engine in local ray; do for workers in 1 2; do $(BIN)/wbc score $(IMAGES) --output build/score/$$engine-$$workers \
+		--engine $$engine --workers $$workers --report benchmarks/results/score.json || exit 1; done; done
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+import aiohttp
+import anyio
 import anyio.to_thread
 import bentoml
-import httpx
 import numpy as np
 
 from wbc.analysis import Analysis, Pipeline
@@ -23,41 +24,74 @@ from wbc.bundle import Bundle
 from wbc.errors import InvalidParameter, ModelError, NotReady, Overloaded
 from wbc.explain.explainer import Report
 from wbc.explain.facts import Facts
-from wbc.http import GradCamMethod, Language, create_app
-from wbc.inference import Outputs
+from wbc.explain.wording import Language
+from wbc.http import PredictOptions, create_app, logs
+from wbc.http.metrics import ClassifierMetrics, EntryMetrics, ExplainerMetrics
+from wbc.http.shutdown import outlive
+from wbc.inference import Outputs, cpu_quota
+from wbc.preprocessing.pipeline import Prepared
+from wbc.preprocessing.stain import reinhard_distance
 from wbc.saliency.focus import focus
 from wbc.saliency.overlay import heatmap, overlay
-from wbc.schemas import ModelInfo, PredictionAnswer
+from wbc.schemas import ExplainAnswer, ModelInfo, Prediction, PredictionAnswer
 from wbc.settings import settings
 
+Result = TypeVar("Result")
+
 SETTINGS = settings()
+logs.configure(SETTINGS.log_format, SETTINGS.log_level)
 
 # BentoML closes a dependency's shared connection after 100 requests, under calls that are using it.
 LASTING = {"max_requests": 10**9, "max_age": 1e9}
 # The longest a full batch may wait before its callers are refused; a batch of 32 takes about a second on two cores.
 BATCH_DEADLINE_MS = 20_000
+# BentoML's own line a request: the entry writes one with more in it, and BentoML's fails on headers that are no UTF-8.
+NO_ACCESS_LOG = {"access": {"enabled": False}}
 PROBE_TIMEOUT_S = 2
+# Longer than it takes a part that got its signal to see that its socket's name is gone (`wbc.http.shutdown`).
+RECONNECT_AFTER_S = 0.5
+# A part that is gone for longer is not coming back by itself: in a container nobody starts it again.
+DEAD_AFTER_S = 60
+# The longest that a request which is in hand may still take.
+LONGEST_REQUEST_S = SETTINGS.upload_timeout_s + SETTINGS.request_timeout_s + 5
 
 
 def _inner(timeout_s: float) -> dict[str, Any]:
     """Options of a service that only `Analyzer` calls; the limit on load is kept at the entry."""
-    return {"traffic": {"timeout": timeout_s, "max_concurrency": 1024}, "runner_connection": LASTING}
+    return {
+        "traffic": {"timeout": timeout_s, "max_concurrency": 1024},
+        "runner_connection": LASTING,
+        "logging": NO_ACCESS_LOG,
+    }
+
+
+class Inner:
+    """A service that the entry asks, and that is there until the entry is gone."""
+
+    @bentoml.on_startup
+    def outlive_the_entry(self) -> None:
+        """Finish what the entry has in hand before a signal ends this process."""
+        outlive("Analyzer", LONGEST_REQUEST_S)
 
 
 @bentoml.service(**_inner(60))
-class Classifier:
+class Classifier(Inner):
     """The ONNX graph; views of different requests share a batch."""
 
     def __init__(self) -> None:
         from wbc.inference import OnnxClassifier
 
-        self.session = OnnxClassifier.of(Bundle.load(SETTINGS.bundle), threads=SETTINGS.threads)
+        self.session = OnnxClassifier.of(
+            Bundle.load(SETTINGS.bundle), threads=SETTINGS.threads, device=SETTINGS.device, graph=SETTINGS.graph
+        )
+        self.metrics = ClassifierMetrics()
 
     @bentoml.api(
         batchable=True, batch_dim=(0, 0), max_batch_size=SETTINGS.max_batch_size, max_latency_ms=BATCH_DEADLINE_MS
     )
     def classify(self, views: np.ndarray) -> np.ndarray:
         """Packed outputs, a row a view, of uint8 (N, S, S, 3)."""
+        self.metrics.forward(len(views))
         return self.session(views).packed()
 
     @bentoml.api
@@ -65,9 +99,14 @@ class Classifier:
         """What is needed to unpack: the embedding's size and the grid of the maps."""
         return [self.session.embedding_size, *self.session.grid]
 
+    @bentoml.api
+    async def provider(self) -> str:
+        """The execution provider that is active."""
+        return self.session.provider
+
 
 @bentoml.service(**_inner(120))
-class GradCam:
+class GradCam(Inner):
     """Grad-CAM by automatic differentiation of the Keras graph, any layer; TensorFlow lives in this process alone."""
 
     def __init__(self) -> None:
@@ -90,13 +129,14 @@ class GradCam:
 
 
 @bentoml.service(**_inner(60))
-class Explainer:
+class Explainer(Inner):
     """Reports: language models where configured, rules where none answers."""
 
     def __init__(self) -> None:
         from wbc.explain.explainer import Explainer as Runner
 
-        self.runner = Runner.from_settings(SETTINGS)
+        metrics = ExplainerMetrics()
+        self.runner = Runner.from_settings(SETTINGS, lambda failure: metrics.failed(failure.provider, failure.reason))
 
     @bentoml.on_startup
     async def warm_up(self) -> None:
@@ -118,25 +158,35 @@ class Explainer:
         )
 
 
-@contextmanager
-def _asking(part: str) -> Iterator[None]:
-    """Turns what a call of another service raises into an error of this package."""
+async def _asked(part: str, call: Callable[[], Awaitable[Result]]) -> Result:
+    """What another service answers to a call that can be repeated; what it raises becomes an error of this package.
+
+    It is repeated once where the connection broke: the other side may have been closing one that was kept for long, or
+    its process was killed and another one is about to listen at the same place.
+    """
     try:
-        yield
+        try:
+            return await call()
+        except aiohttp.ClientConnectionError:
+            await asyncio.sleep(RECONNECT_AFTER_S)
+            return await call()
     except bentoml.exceptions.BentoMLException as error:
         if error.error_code in (429, 503):
             raise Overloaded(f"{part} has more to do than it can answer in time; try again in a second") from error
         raise ModelError(f"{part} failed on this image; the log says how") from error
-    except httpx.HTTPError as error:
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise NotReady(f"{part} does not answer; it is starting or being restarted") from error
 
 
-APP = create_app(bentoml.get_current_service, SETTINGS)
+METRICS = EntryMetrics()
+APP = create_app(bentoml.get_current_service, SETTINGS, METRICS)
 
 
 @bentoml.asgi_app(APP)
 @bentoml.service(
-    traffic={"timeout": SETTINGS.request_timeout_s + 5, "max_concurrency": 4096}, http={"response": {"trace_id": False}}
+    traffic={"timeout": LONGEST_REQUEST_S, "max_concurrency": 4096},
+    http={"response": {"trace_id": False}},
+    logging=NO_ACCESS_LOG,
 )
 class Analyzer:
     """The entry: HTTP interface and page; decoding and OpenCV work in threads, the models in services of their own."""
@@ -148,78 +198,106 @@ class Analyzer:
     def __init__(self) -> None:
         self.bundle = Bundle.load(SETTINGS.bundle)
         self.pipeline = Pipeline(self.bundle)
-        self.model = ModelInfo.of(self.bundle)
-        self._shape: list[int] | None = None
-        self._layers: list[str] | None = None
+        self.model = ModelInfo.of(self.bundle, graph=SETTINGS.graph)
+        METRICS.model(self.model)
+        # As many threads as cores: more would hold more decoded pictures at once and be no faster.
+        self._threads = anyio.CapacityLimiter(cpu_quota())
+        self._shape: list[int] = []
+        self._layers: list[str] = []
+        self._complete_at: float | None = None
 
     async def __is_ready__(self) -> bool:
         """Whether every service answers; `/readyz` is 503 until then."""
         parts = [part for part in (self.classifier, self.explainer, self.gradcam) if part is not None]
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                return all(await asyncio.gather(*(part.is_ready(PROBE_TIMEOUT_S) for part in parts)))
-        except (TimeoutError, OSError, httpx.HTTPError):
+                ready = all(await asyncio.gather(*(part.is_ready(PROBE_TIMEOUT_S) for part in parts)))
+                if self.model.provider is None or not ready:  # a classifier that was restarted may run elsewhere
+                    provider = await self.classifier.to_async.provider() if ready else None
+                    self.model = self.model.model_copy(update={"provider": provider})
+        except (TimeoutError, OSError, aiohttp.ClientError, bentoml.exceptions.BentoMLException):
             return False
+        if ready:
+            self._complete_at = time.monotonic()
+        return ready
 
-    async def predict(
-        self,
-        data: bytes,
-        request_id: str,
-        *,
-        explain: bool,
-        language: Language,
-        gradcam: GradCamMethod,
-        layer: str | None,
-    ) -> PredictionAnswer:
-        """Answer `POST /predict`."""
+    async def __is_alive__(self) -> bool:
+        """Whether to be left alone; `/livez` is 503 once a part that was there has been gone for long."""
+        if await self.__is_ready__() or self._complete_at is None:
+            return True
+        return time.monotonic() - self._complete_at < DEAD_AFTER_S
+
+    async def predict(self, data: bytes, request_id: str, options: PredictOptions) -> Prediction:
+        """Answer `POST /predict`, and a file of `POST /predict/batch`."""
         analysis = await self._analyze(data)
         method = "closed_form"
-        if gradcam == "keras" or layer is not None:
-            method = f"keras:{layer or self.bundle.manifest.gradcam_layer}"
-            analysis = await self._with_keras_map(analysis, layer or self.bundle.manifest.gradcam_layer)
-        report = await self._report(analysis, data, language) if explain else None
-        return await anyio.to_thread.run_sync(
-            lambda: PredictionAnswer.of(analysis, self.model, request_id, report=report, gradcam_method=method)
-        )
+        if options.gradcam == "keras" or options.layer is not None:
+            layer = options.layer or self.bundle.manifest.gradcam_layer
+            method = f"keras:{layer}"
+            analysis = await self._with_keras_map(analysis, layer)
+        report = await self._report(analysis, data, options.language) if options.explain else None
+        if not options.heatmaps:
+            return Prediction.of(analysis, self.model, request_id, report=report)
+        answer = partial(PredictionAnswer.of, report=report, gradcam_method=method)
+        return await self._in_thread(answer, analysis, self.model, request_id)
 
-    async def explain(self, data: bytes, *, language: Language) -> Report:
+    async def explain(self, data: bytes, request_id: str, language: Language) -> ExplainAnswer:
         """Answer `POST /explain`."""
-        return await self._report(await self._analyze(data), data, language)
+        analysis = await self._analyze(data)
+        report = await self._report(analysis, data, language)
+        timings = {stage: round(value, 3) for stage, value in analysis.timings_ms.items()}
+        return ExplainAnswer(report=report, model=self.model, request_id=request_id, timings_ms=timings)
+
+    async def _in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await anyio.to_thread.run_sync(function, *args, limiter=self._threads)
 
     async def _analyze(self, data: bytes) -> Analysis:
-        prepared, timings = await anyio.to_thread.run_sync(self.pipeline.prepare, data)
+        prepared, timings = await self._in_thread(self._prepare, data)
         start = time.perf_counter()
-        with _asking("the classifier"):
-            if self._shape is None:
-                self._shape = await self.classifier.to_async.shape()
-            rows = await self.classifier.to_async.classify(self.pipeline.views(prepared))
+        outputs = await self._forward(self.pipeline.views(prepared))
+        if (further := self.pipeline.further_views(prepared, outputs)) is not None:
+            outputs = Outputs.joined(outputs, await self._forward(further))
         timings["forward"] = (time.perf_counter() - start) * 1e3
-        outputs = Outputs.unpacked(rows, self._shape[0], (self._shape[1], self._shape[2]))
-        return await anyio.to_thread.run_sync(self.pipeline.conclude, prepared, outputs, timings)
+        return await self._in_thread(self.pipeline.conclude, prepared, outputs, timings)
+
+    def _prepare(self, data: bytes) -> tuple[Prepared, dict[str, float]]:
+        prepared, timings = self.pipeline.prepare(data)
+        if (reference := self.bundle.manifest.preprocessing.reinhard) is not None:
+            METRICS.stain(reinhard_distance(prepared.display, reference))
+        return prepared, timings
+
+    async def _forward(self, views: np.ndarray) -> Outputs:
+        part = "the classifier"
+        size, height, width = self._shape = self._shape or await _asked(part, self.classifier.to_async.shape)
+        rows = await _asked(part, lambda: self.classifier.to_async.classify(views))
+        return Outputs.unpacked(rows, size, (height, width))
 
     async def _with_keras_map(self, analysis: Analysis, layer: str) -> Analysis:
         if self.gradcam is None:
             raise InvalidParameter("gradcam=keras is not served here (WBC_GRADCAM=false); closed_form is accepted")
-        with _asking("Grad-CAM"):
-            if self._layers is None:
-                self._layers = await self.gradcam.to_async.layers()
-            if layer not in self._layers:
-                last = ", ".join(self._layers[-5:])
-                raise InvalidParameter(
-                    f"layer={layer[:60]!r} has no map; {len(self._layers)} layers have, the last are {last}"
-                )
-            maps = await self.gradcam.to_async.maps(analysis.prepared.model_input[None], layer)
+        start, gradcam = time.perf_counter(), self.gradcam.to_async
+        layers = self._layers = self._layers or await _asked("Grad-CAM", gradcam.layers)
+        if layer not in layers:
+            last = ", ".join(layers[-5:])
+            raise InvalidParameter(f"layer={layer[:60]!r} has no map; {len(layers)} layers have, the last are {last}")
+        maps = await _asked("Grad-CAM", lambda: gradcam.maps(analysis.prepared.model_input[None], layer))
         heat = heatmap(maps[0, self.bundle.manifest.labels.index(analysis.label)], analysis.heatmap.shape[0])
+        analysis.timings_ms["gradcam"] = (time.perf_counter() - start) * 1e3
         return replace(analysis, heatmap=heat, focus=focus(heat, analysis.prepared.foreground))
 
     async def _report(self, analysis: Analysis, data: bytes, language: Language) -> Report:
-        prepared = analysis.prepared
-        with _asking("the explainer"):
-            report: Report = await self.explainer.to_async.explain(
-                facts=analysis.facts(),
-                overlay=overlay(prepared.display, analysis.heatmap, prepared.foreground),
-                image_sha256=hashlib.sha256(data).hexdigest(),
+        prepared, start = analysis.prepared, time.perf_counter()
+        picture = await self._in_thread(overlay, prepared.display, analysis.heatmap, prepared.foreground)
+        facts, digest = analysis.facts(), hashlib.sha256(data).hexdigest()
+        report: Report = await _asked(
+            "the explainer",
+            lambda: self.explainer.to_async.explain(
+                facts=facts,
+                overlay=picture,
+                image_sha256=digest,
                 model_version=self.bundle.sha256,
                 language=language,
-            )
+            ),
+        )
+        analysis.timings_ms["report"] = (time.perf_counter() - start) * 1e3
         return report

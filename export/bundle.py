@@ -19,7 +19,7 @@ from training.calibrate import CalibrationConfig, calibrate
 from training.dataset import Split, prepare_all, read_split
 from training.fit import TrainingRecord
 from wbc.adaptation.review import ReviewThresholds
-from wbc.bundle import FAMILIARITY, KERAS, MANIFEST, ONNX, Bundle, DataSource, Manifest, sha256, write_manifest
+from wbc.bundle import FAMILIARITY, GRAPHS, KERAS, MANIFEST, ONNX, Bundle, DataSource, Manifest, sha256, write_manifest
 from wbc.errors import ExportError
 from wbc.inference import OnnxClassifier
 from wbc.labels import CLASSES
@@ -75,7 +75,8 @@ def export_bundle(config: ExportConfig, *, backbone: Backbone = densenet121) -> 
     record = TrainingRecord.model_validate_json((config.run / "training.json").read_bytes())
     preprocessor = Preprocessor(record.preprocessing)
     trained = keras.saving.load_model(config.run / KERAS, compile=False)
-    model = build_classifier(record.preprocessing.size, backbone)
+    reduction = int(record.config.get("input_reduction", 1))
+    model = build_classifier(record.preprocessing.size, backbone, input_reduction=reduction)
     model.set_weights(trained.get_weights())
     if config.half:
         round_to_half(model)
@@ -93,7 +94,7 @@ def export_bundle(config: ExportConfig, *, backbone: Backbone = densenet121) -> 
         fitted = CalibrationConfig(config.data_root, train_split=train_split, limit=config.limit)
         manifest = calibrate(Bundle.load(staging), fitted).manifest
         config.output.mkdir(parents=True, exist_ok=True)
-        for old in (MANIFEST, ONNX, KERAS, FAMILIARITY, "MODEL_CARD.md", "evaluation.json"):
+        for old in (MANIFEST, *GRAPHS.values(), KERAS, FAMILIARITY, "MODEL_CARD.md", "evaluation.json"):
             (config.output / old).unlink(missing_ok=True)
         for name in manifest.files:
             shutil.copyfile(staging / name, config.output / name)

@@ -17,9 +17,10 @@ from onnx import TensorProto, helper
 from pydantic import ValidationError
 
 from wbc.bundle import PROBE_TOLERANCE, Bundle, Manifest, sha256, write_manifest
-from wbc.errors import BundleCorrupted, BundleError, BundleMismatch, BundleMissing, ModelError
+from wbc.errors import BundleCorrupted, BundleError, BundleMismatch, BundleMissing, DeviceUnavailable, ModelError
 from wbc.inference import OUTPUTS, OnnxClassifier, Outputs, cpu_quota
 from wbc.labels import CLASSES
+from wbc.settings import Device
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -270,6 +271,30 @@ class TestGraph:
     def test_threads_change_nothing(self, tiny_bundle: Path, drawn_views: NDArray[np.uint8]) -> None:
         one, many = (OnnxClassifier(tiny_bundle / "model.onnx", threads=n)(drawn_views[:2]) for n in (1, 2))
         np.testing.assert_allclose(one.logits, many.logits, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU here")
+    @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+    def test_device_that_is_asked_for_and_missing(self, tiny_bundle: Path, device: Device) -> None:
+        with pytest.raises(DeviceUnavailable, match=rf"device '{device}' is not available: .* CPUExecutionProvider"):
+            OnnxClassifier.of(Bundle.load(tiny_bundle), device=device)
+
+    @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU here")
+    @pytest.mark.parametrize("device", ["auto", "cpu"])
+    def test_device_that_is_here(self, tiny_bundle: Path, device: Device) -> None:
+        assert OnnxClassifier.of(Bundle.load(tiny_bundle), device=device).provider == "CPUExecutionProvider"
+
+    def test_file_is_at_fault_and_not_the_device(self, tmp_path: Path) -> None:
+        (tmp_path / "model.onnx").write_bytes(b"no graph")
+        with pytest.raises(BundleCorrupted):
+            OnnxClassifier(tmp_path / "model.onnx", device="cuda")
+
+    def test_integers_are_for_cpus(self, tiny_bundle: Path) -> None:
+        with pytest.raises(DeviceUnavailable, match="received device 'cuda'"):
+            OnnxClassifier.of(Bundle.load(tiny_bundle), device="cuda", graph="int8")
+
+    def test_graph_that_the_bundle_does_not_offer(self, tiny_bundle: Path) -> None:
+        with pytest.raises(BundleMissing, match="offers no fp16 graph; it has fp32"):
+            OnnxClassifier.of(Bundle.load(tiny_bundle), graph="fp16")
 
     def test_cpu_quota(self) -> None:
         assert cpu_quota() >= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shlex
@@ -52,6 +53,14 @@ def test_evaluation_is_of_the_shipped_bundle_and_passes_its_floor() -> None:
     test_a = next(domain for domain in result.domains if domain.name == "TestA")
     assert test_a.metrics.accuracy.value >= 0.97
     assert test_a.metrics.images == 1545
+
+
+def test_the_run_of_the_shipped_model_is_told_as_recorded() -> None:
+    told = (ROOT / "docs" / "training.md").read_text()
+    with (ROOT / "docs" / "results" / "shipped_run" / "history.csv").open() as file:
+        for row in csv.DictReader(file):
+            shares = " | ".join(f"{100 * float(row[name]):.2f}" for name in ("val_accuracy", "val_balanced_accuracy"))
+            assert f"| {row['epoch']} | {row['phase']} | {float(row['loss']):.4f} | {shares} |" in told
 
 
 def test_filter_comparison_is_told_as_measured() -> None:

@@ -20,8 +20,8 @@ LAYERS = (
     ("wbc.bundle",),
     ("wbc.inference", "wbc.saliency"),
     ("wbc.analysis",),
-    ("wbc.schemas",),
-    ("wbc.http", "wbc.*cli"),
+    ("wbc.schemas", "wbc.score"),
+    ("wbc.http", "wbc.*cli", "wbc.reference_settings"),
     ("service",),
 )
 """From the ground up; a module may import what lies below it, and its own package."""
@@ -34,13 +34,20 @@ ABOVE_WBC = {
 """What the packages above the library may import of this project."""
 
 KERAS = ("keras", "tensorflow", "jax", "h5py", "tf2onnx", "onnx")
-KERAS_FILES = ("wbc/nn/*.py", "wbc/saliency/gradcam.py", "wbc/saliency/closed_form.py", "training/*", "export/*")
+KERAS_FILES = (
+    "wbc/nn/*.py",
+    "wbc/saliency/gradcam.py",
+    "wbc/saliency/closed_form.py",
+    "training/*",
+    "export/*",
+    "benchmarks/naive.py",  # a process of its own
+)
 BRINGS_KERAS = ("wbc.nn.*", "wbc.saliency.gradcam*", "wbc.saliency.closed_form*")
 KERAS_INSIDE = {"service.py": "GradCam.__init__", "wbc/saliency/cli.py": "?*"}
 """Where Keras is imported inside a function, and inside which one: a process that does not call it is free of Keras."""
 
 ONLY_IN = {
-    "onnxruntime": ("wbc/inference.py", "training/backbones.py", "training/latency.py"),  # these time other networks
+    "onnxruntime": ("wbc/inference.py", "training/backbones.py", "training/latency.py", "export/quantize.py"),
     "bentoml": ("service.py",),
     "click": ("*cli.py", "training/options.py"),  # the latter makes options of a configuration's fields
 }

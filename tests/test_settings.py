@@ -55,6 +55,17 @@ def test_other_prefixes_are_not_read(bare: pytest.MonkeyPatch) -> None:
         ("WBC_MAX_BATCH_SIZE", "1"),
         ("WBC_THREADS", "-1"),
         ("WBC_REQUEST_TIMEOUT_S", "0"),
+        ("WBC_UPLOAD_TIMEOUT_S", "0"),
+        ("WBC_MAX_UPLOADS", "0"),
+        ("WBC_MAX_FILES", "0"),
+        ("WBC_MAX_BATCH_BODY_BYTES", "0"),
+        ("WBC_LOG_FORMAT", "xml"),
+        ("WBC_LOG_LEVEL", "loud"),
+        ("WBC_CORS_ORIGINS", "*"),
+        ("WBC_CORS_ORIGINS", "lab.example"),
+        ("WBC_CORS_ORIGINS", "https://lab.example/"),
+        ("WBC_CORS_ORIGINS", "https://*.lab.example"),
+        ("WBC_CORS_ORIGINS", "null"),
         ("WBC_GRADCAM", "perhaps"),
         ("WBC_OPENAI_PRESET", "somebody"),
     ],
@@ -63,6 +74,20 @@ def test_value_of_another_kind_or_range_is_refused(bare: pytest.MonkeyPatch, nam
     bare.setenv(name, value)
     with pytest.raises(ValidationError, match=name.removeprefix("WBC_").lower()):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("", ()),
+        ("https://lab.example", ("https://lab.example",)),
+        ("http://localhost:8000, https://lab.example:8443,", ("http://localhost:8000", "https://lab.example:8443")),
+        ("http://[::1]:3000", ("http://[::1]:3000",)),
+    ],
+)
+def test_origins_are_separated_by_commas(bare: pytest.MonkeyPatch, given: str, origins: tuple[str, ...]) -> None:
+    bare.setenv("WBC_CORS_ORIGINS", given)
+    assert Settings().cors_origins == origins
 
 
 @pytest.mark.parametrize("name", ["WBC_OPENAI_API_KEY", "WBC_GEMINI_API_KEY"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -137,6 +138,32 @@ def preview(context: click.Context, file: Path | None, split: str, versions: int
     with _said_plainly():
         contact_sheet(config, split, versions, out)
     click.echo(f"contact sheet: {out}")
+
+
+@data.command()
+@options(TrainingConfig, without=("results_dir", "model_path"))
+@FILE
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=10, show_default=True, help="Batches that are measured, after one."
+)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the numbers are written, JSON.")
+@click.pass_context
+def speed(context: click.Context, file: Path | None, steps: int, output: Path | None, **_: Any) -> None:
+    """Measure how fast images reach the network: the input pipeline alone, and beside the training steps."""
+    from dataclasses import asdict
+
+    from training.fit import build_with
+    from training.pipeline_speed import measure_pipeline
+    from wbc.nn.classifier import densenet121
+
+    config = _resolved(context, file)
+    with _said_plainly():
+        numbers = asdict(measure_pipeline(config, build_with(densenet121), steps=steps))
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(numbers, indent=2) + "\n")
+    for name, number in numbers.items():
+        click.echo(f"{name:<15} {number:>10.4g}")
 
 
 @click.command("compare-backbones")

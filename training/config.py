@@ -77,6 +77,9 @@ class TrainingConfig(BaseModel):
     balance: float = Field(0.5, ge=0, le=1, description="class balance of sampling: 0 as found, 1 all classes alike")
 
     img_size: int = Field(224, ge=32, le=224, description="side in pixels at which the network is trained")
+    input_reduction: Literal[1, 2] = Field(
+        1, description="2 halves the picture inside the graph and keeps the grid of the maps"
+    )
     batch_size: int = Field(32, ge=1, description="images a step")
     epoch_size: int = Field(0, ge=0, description="images an epoch; 0 is as many as the training split has")
     phase1_epochs: int = Field(2, ge=0, description="epochs with a frozen backbone")

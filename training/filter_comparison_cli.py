@@ -26,7 +26,7 @@ def compare(runs: list[Path], splits: list[str], data_root: Path) -> dict[str, A
     for run in runs:
         record = TrainingRecord.model_validate_json((run / "training.json").read_bytes())
         size = int(record.config["img_size"])
-        model = build_classifier(size)
+        model = build_classifier(size, input_reduction=int(record.config.get("input_reduction", 1)))
         load_backbone_weights(model, str(run / "model.keras"))
         rows = {}
         for name in splits:

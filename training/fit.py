@@ -58,7 +58,7 @@ def build_with(backbone: Backbone) -> Build:
     """The classifier with a backbone and the starting weights of the configuration."""
 
     def build(config: TrainingConfig) -> keras.Model:
-        model = build_classifier(config.img_size, backbone)
+        model = build_classifier(config.img_size, backbone, input_reduction=config.input_reduction)
         load_backbone_weights(model, config.weights)
         return model
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import keras
@@ -30,7 +32,8 @@ class PipelineSpeed:
         load: reading a decoded image from the cache, one thread.
         augment: varying it, one thread.
         prepare: framing, normalising and filtering it, one thread.
-        pipeline: all of these, from the cache, with all threads, and no network beside them.
+        pipeline_cold: all of these with all threads, from files into an empty cache, and no network beside them.
+        pipeline: the same from the cache.
         step: training steps of phase 2, pipeline and network at once.
         load_share: seconds of loading in a step, as a share of the step.
         pipeline_share: seconds that the pipeline needs for a step's images, as a share of the step: below 1 the network
@@ -43,6 +46,7 @@ class PipelineSpeed:
     load: float
     augment: float
     prepare: float
+    pipeline_cold: float
     pipeline: float
     step: float
     load_share: float
@@ -71,6 +75,9 @@ def measure_pipeline(config: TrainingConfig, build: Build, *, steps: int = 10) -
     rng = np.random.default_rng(config.seed)
     varied = [augment(p, rng, config.recipe, int(label)) for p, label in zip(pictures, labels, strict=True)]
     load = _a_second(kept.decoded, paths)
+    with tempfile.TemporaryDirectory() as folder:
+        cold = replace(setup, cache=ImageCache(Path(folder))).batches(2)
+        pipeline_cold = batches.batch_size / _seconds_a_batch(cold, steps)
     pipeline = batches.batch_size / _seconds_a_batch(batches, steps)
     step = batches.batch_size / _seconds_a_step(setup, batches, steps)
     return PipelineSpeed(
@@ -78,6 +85,7 @@ def measure_pipeline(config: TrainingConfig, build: Build, *, steps: int = 10) -
         load=load,
         augment=_a_second(lambda p: augment(p, rng, config.recipe, 0), pictures),
         prepare=_a_second(lambda p: resized(setup.preprocessor(p).model_input, config.img_size), varied),
+        pipeline_cold=pipeline_cold,
         pipeline=pipeline,
         step=step,
         load_share=step / load,

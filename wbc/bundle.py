@@ -3,6 +3,8 @@
 <bundle>/
   manifest.json      written by export, read here; nobody writes it by hand
   model.onnx         what serves
+  model.int8.onnx    the same network in 8-bit integers; only where `wbc quantize` measured that it may serve
+  model.fp16.onnx    the same network in half precision, for GPUs; likewise
   model.keras        what trained; Grad-CAM on any layer
   MODEL_CARD.md      generated
   evaluation.json    generated
@@ -24,11 +26,15 @@ from wbc.adaptation.tta import Mode
 from wbc.errors import BundleCorrupted, BundleMismatch, BundleMissing
 from wbc.labels import CLASSES
 from wbc.preprocessing.pipeline import Preprocessing, Preprocessor, probe
+from wbc.settings import Graph
 
 MANIFEST = "manifest.json"
 ONNX = "model.onnx"
 KERAS = "model.keras"
 FAMILIARITY = "familiarity.npz"
+
+GRAPHS: dict[Graph, str] = {"fp32": ONNX, "int8": "model.int8.onnx", "fp16": "model.fp16.onnx"}
+"""File of each graph, by the precision that it computes in; every bundle holds the first."""
 
 PROBE_TOLERANCE = 3
 """Levels of 255 by which the drawn cell may come out otherwise: releases of OpenCV round differently."""
@@ -70,6 +76,7 @@ class Manifest(BaseModel):
     training: dict[str, Any] = Field(description="the training run's record")
     data: DataSource
     versions: dict[str, str]
+    graphs: dict[Graph, dict[str, Any]] = Field({}, description="what was measured of each further graph on offer")
     files: dict[str, str] = Field(description="SHA-256 of each file, hexadecimal")
 
     def temperature_of(self, views: int) -> float:
@@ -124,8 +131,26 @@ class Bundle:
 
     @property
     def onnx_path(self) -> Path:
-        """The graph that serves."""
+        """The graph in single precision."""
         return self.path / ONNX
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The graphs that this bundle offers, single precision first."""
+        return tuple(graph for graph, name in GRAPHS.items() if name in self.manifest.files)
+
+    def graph_path(self, graph: Graph) -> Path:
+        """The graph in a precision.
+
+        Raises:
+            BundleMissing: the bundle does not offer it.
+        """
+        if graph not in self.graphs:
+            raise BundleMissing(
+                f"{self.path} offers no {graph} graph; it has {', '.join(self.graphs)}, "
+                "and `wbc quantize` adds further ones where they pass their gate"
+            )
+        return self.path / GRAPHS[graph]
 
     @property
     def keras_path(self) -> Path:

@@ -81,8 +81,9 @@ def predict(
     from wbc.settings import settings
 
     loaded = Bundle.load(bundle or settings().bundle)
-    pipeline, classifier = Pipeline(loaded), OnnxClassifier.of(loaded, threads=settings().threads)
-    model = ModelInfo.of(loaded)
+    chosen = settings()
+    classifier = OnnxClassifier.of(loaded, threads=chosen.threads, device=chosen.device, graph=chosen.graph)
+    pipeline, model = Pipeline(loaded), ModelInfo.of(loaded, graph=classifier.graph, provider=classifier.provider)
     console, answers, failed = Console(highlight=False), [], 0
     files = _files(images)
     if not files:

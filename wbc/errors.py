@@ -6,12 +6,14 @@
     │   ├── MalformedImage        400  malformed_image
     │   ├── ImageTooLarge         413  image_too_large
     │   ├── BodyTooLarge          413  body_too_large
+    │   ├── UploadTimeout         408  upload_timeout
     │   └── UnsupportedFormat     415  unsupported_format
     ├── Unauthorized              401  unauthorized
     ├── Overloaded                429  overloaded
     ├── NotReady                  503  not_ready
     ├── DeadlineExceeded          503  deadline_exceeded
     ├── ModelError                500  model_error
+    │   ├── DeviceUnavailable     500  device_unavailable
     │   └── BundleError           500  bundle_error
     │       ├── BundleMissing     500  bundle_missing
     │       ├── BundleCorrupted   500  bundle_corrupted
@@ -68,6 +70,13 @@ class BodyTooLarge(InputError):
     code = "body_too_large"
 
 
+class UploadTimeout(InputError):
+    """The request's body did not arrive in time."""
+
+    status = 408
+    code = "upload_timeout"
+
+
 class UnsupportedFormat(InputError):
     """The bytes are not of an accepted image format."""
 
@@ -107,6 +116,12 @@ class ModelError(WBCError):
     """The model failed, or there is none."""
 
     code = "model_error"
+
+
+class DeviceUnavailable(ModelError):
+    """The device that was asked for is not here, or cannot run the graph."""
+
+    code = "device_unavailable"
 
 
 class BundleError(ModelError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import math
 import os
 from dataclasses import dataclass
@@ -12,11 +15,21 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from wbc.bundle import Bundle
-from wbc.errors import BundleCorrupted, BundleMismatch, ModelError
+from wbc.errors import BundleCorrupted, BundleMismatch, DeviceUnavailable, ModelError
 from wbc.labels import CLASSES
+from wbc.settings import Device, Graph
+
+log = logging.getLogger(__name__)
 
 OUTPUTS = ("logits", "aux_logit", "embedding", "cam")
 """Names of the graph's outputs, in order."""
+
+PROVIDERS = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+}
+"""Execution providers of each device; the first is the one that was asked for, the others take what it cannot run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +76,19 @@ class OnnxClassifier:
     """A bundle's graph in ONNX Runtime.
 
     Args:
-        path: `model.onnx` of a bundle.
-        threads: threads of one forward pass; 0 takes the CPU quota of this process.
+        path: a graph of a bundle.
+        threads: threads of one forward pass on the CPU; 0 takes the CPU quota of this process.
+        device: what it runs on; `auto` takes CUDA where it works, else the CPU.
 
     Raises:
         BundleCorrupted: the file is no ONNX graph.
         BundleMismatch: the graph's inputs or outputs are not those of the plan.
+        DeviceUnavailable: the device was asked for by name and cannot be used.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or cpu_quota()
-        options.inter_op_num_threads = 1
-        # Idle threads that spin would take the cores from decoding and filtering.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises a dozen unrelated types for a bad file
-            raise BundleCorrupted(f"{path} is no graph for ONNX Runtime {ort.__version__}: {error}") from error
+    def __init__(self, path: Path, *, threads: int = 0, device: Device = "cpu") -> None:
+        self.graph: Graph = "fp32"
+        self._session = _session_on(device, path, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         names = tuple(out.name for out in outputs)
         if len(inputs) != 1 or inputs[0].name != "image" or inputs[0].type != "tensor(uint8)" or names != OUTPUTS:
@@ -93,13 +101,20 @@ class OnnxClassifier:
         self.grid: tuple[int, int] = (outputs[3].shape[2], outputs[3].shape[3])
 
     @classmethod
-    def of(cls, bundle: Bundle, *, threads: int = 0) -> OnnxClassifier:
-        """The graph of a bundle.
+    def of(cls, bundle: Bundle, *, threads: int = 0, device: Device = "cpu", graph: Graph = "fp32") -> OnnxClassifier:
+        """A graph of a bundle.
 
         Raises:
+            BundleMissing: the bundle does not offer this graph.
             BundleMismatch: the graph takes images of another size than the bundle prepares.
+            DeviceUnavailable: the device was asked for by name and cannot be used, or cannot be used for this graph.
         """
-        classifier = cls(bundle.onnx_path, threads=threads)
+        if graph == "int8" and device not in ("auto", "cpu"):
+            raise DeviceUnavailable(f"the int8 graph is made for and measured on CPUs; received device {device!r}")
+        path = bundle.graph_path(graph)
+        classifier = cls(path, threads=threads, device="cpu" if graph == "int8" else device)
+        classifier.graph = graph
+        log.info("%s graph of %s on %s", graph, bundle.manifest.name, classifier.provider)
         size = bundle.manifest.preprocessing.size
         if classifier.image_size != size:
             taken = classifier.image_size
@@ -126,6 +141,74 @@ class OnnxClassifier:
         if not np.isfinite(outputs.logits).all():
             raise ModelError("the graph gave a logit that is no finite number")
         return outputs
+
+
+def _session_on(device: Device, path: Path, threads: int) -> ort.InferenceSession:
+    if device == "cpu":
+        return _cpu_session(path, threads)
+    try:
+        # Where a GPU is merely looked for, its absence is no news.
+        return _gpu_session("cuda" if device == "auto" else device, path, threads, quiet=device == "auto")
+    except DeviceUnavailable as error:
+        on_cpu = _cpu_session(path, threads)  # raises where not the device but the file is at fault
+        if device != "auto":
+            raise
+        log.info("%s", error)
+        return on_cpu
+
+
+def _gpu_session(device: Device, path: Path, threads: int, *, quiet: bool) -> ort.InferenceSession:
+    provider, told = PROVIDERS[device][0], io.StringIO()
+    if provider not in available_providers():
+        raise DeviceUnavailable(f"device {device!r} is not available: this build has {_named_providers()}")
+    ort.set_default_logger_severity(4 if quiet else 2)
+    try:
+        with contextlib.redirect_stdout(told):  # what is missing is printed; it belongs into the error
+            ort.preload_dlls()
+            session = ort.InferenceSession(str(path), _options(threads), providers=PROVIDERS[device], enable_fallback=0)
+    except Exception as error:  # a dozen unrelated types, as for a bad file
+        raise DeviceUnavailable(_unusable(device, str(error), told.getvalue())) from error
+    finally:
+        ort.set_default_logger_severity(2)
+    # A provider whose libraries are missing is passed over without an error.
+    if (taken := session.get_providers()[0]) != provider:
+        raise DeviceUnavailable(_unusable(device, f"ONNX Runtime took {taken} instead", told.getvalue()))
+    return session
+
+
+def _unusable(device: Device, trouble: str, printed: str) -> str:
+    reasons = "; ".join(line.strip() for line in [*trouble.splitlines(), *printed.splitlines()] if line.strip())
+    return (
+        f"device {device!r} is not available: {PROVIDERS[device][0]} could not be loaded ({reasons}); this build has "
+        f"{_named_providers()}"
+    )
+
+
+def _named_providers() -> str:
+    return (
+        f"{', '.join(available_providers())}, of which CPUExecutionProvider (WBC_DEVICE=cpu) needs no further library"
+    )
+
+
+def _cpu_session(path: Path, threads: int) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(str(path), _options(threads), providers=PROVIDERS["cpu"])
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types for a bad file
+        raise BundleCorrupted(f"{path} is no graph for ONNX Runtime {ort.__version__}: {error}") from error
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or cpu_quota()
+    options.inter_op_num_threads = 1
+    # Idle threads that spin would take the cores from decoding and filtering.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def available_providers() -> list[str]:
+    """Execution providers that this build of ONNX Runtime has; whether their hardware is here is another matter."""
+    return list(ort.get_available_providers())
 
 
 def cpu_quota() -> int:

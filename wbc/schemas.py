@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import base64
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from wbc.adaptation.review import ReviewReason
 from wbc.analysis import Analysis
 from wbc.bundle import Bundle
+from wbc.differential import Share, differential
 from wbc.explain.explainer import Report
 from wbc.images import encode_png
 from wbc.labels import CLASSES
 from wbc.saliency.overlay import overlay
+from wbc.settings import Graph
 
 
 class RunnerUp(BaseModel):
@@ -53,9 +59,11 @@ class ModelInfo(BaseModel):
     tta: str
     temperature: float
     min_confidence: float
+    graph: Graph = Field("fp32", description="precision of the graph that serves")
+    provider: str | None = Field(None, description="active execution provider; null until the classifier has started")
 
     @classmethod
-    def of(cls, bundle: Bundle) -> ModelInfo:
+    def of(cls, bundle: Bundle, *, graph: Graph = "fp32", provider: str | None = None) -> ModelInfo:
         """What the answers of a bundle say of it."""
         manifest = bundle.manifest
         return cls(
@@ -66,19 +74,17 @@ class ModelInfo(BaseModel):
             tta=manifest.tta,
             temperature=manifest.temperature,
             min_confidence=manifest.review.min_confidence,
+            graph=graph,
+            provider=provider,
         )
 
 
-class PredictionAnswer(BaseModel):
-    """The body of a 200 of `POST /predict`; pictures are base64 PNG of the framed cell, without a data: prefix."""
+class Prediction(BaseModel):
+    """What is known of one image, without pictures: the answer of `POST /predict/batch?heatmaps=false` for a file."""
 
     label: str = Field(serialization_alias="class")
     confidence: float = Field(description="calibrated probability of the class, 0 to 1")
     all_probabilities: dict[str, float]
-    gradcam_image: str = Field(description="the class' activation map laid over the cell, RGB")
-    gradcam_method: str
-    display_image: str = Field(description="the framed cell, RGB")
-    heatmap_image: str = Field(description="the map alone, 8-bit grey, not masked")
     llm_report: str | None
     report: Report | None
     runner_up: RunnerUp
@@ -86,29 +92,15 @@ class PredictionAnswer(BaseModel):
     focus: FocusValues
     model: ModelInfo
     request_id: str
-    timings_ms: dict[str, float]
+    timings_ms: dict[str, float] = Field(description="wall time of each stage, milliseconds")
 
     @classmethod
-    def of(
-        cls,
-        analysis: Analysis,
-        model: ModelInfo,
-        request_id: str,
-        *,
-        report: Report | None = None,
-        gradcam_method: str = "closed_form",
-    ) -> PredictionAnswer:
+    def of(cls, analysis: Analysis, model: ModelInfo, request_id: str, *, report: Report | None = None) -> Self:
         """The answer that an analysis makes."""
-        display, heat = analysis.prepared.display, analysis.heatmap
-        picture = overlay(display, heat, analysis.prepared.foreground)
         return cls(
             label=analysis.label,
             confidence=analysis.confidence,
             all_probabilities={name: analysis.probability(name) for name in CLASSES},
-            gradcam_image=_base64_png(picture),
-            gradcam_method=gradcam_method,
-            display_image=_base64_png(display),
-            heatmap_image=_base64_png((heat * 255.0 + 0.5).astype("uint8")),
             llm_report=report.text if report else None,
             report=report,
             runner_up=RunnerUp(label=analysis.runner_up, probability=analysis.probability(analysis.runner_up)),
@@ -125,11 +117,119 @@ class PredictionAnswer(BaseModel):
         )
 
 
+class PredictionAnswer(Prediction):
+    """The body of a 200 of `POST /predict`; pictures are base64 PNG of the framed cell, without a data: prefix."""
+
+    gradcam_image: str = Field(description="the class' activation map laid over the cell, RGB")
+    gradcam_method: str
+    display_image: str = Field(description="the framed cell, RGB")
+    heatmap_image: str = Field(description="the map alone, 8-bit grey, not masked")
+
+    @classmethod
+    def of(
+        cls,
+        analysis: Analysis,
+        model: ModelInfo,
+        request_id: str,
+        *,
+        report: Report | None = None,
+        gradcam_method: str = "closed_form",
+    ) -> Self:
+        """The answer that an analysis makes."""
+        start = time.perf_counter()
+        display, heat = analysis.prepared.display, analysis.heatmap
+        answer = cls(
+            **dict(Prediction.of(analysis, model, request_id, report=report)),
+            gradcam_image=_base64_png(overlay(display, heat, analysis.prepared.foreground)),
+            gradcam_method=gradcam_method,
+            display_image=_base64_png(display),
+            heatmap_image=_base64_png((heat * 255.0 + 0.5).astype("uint8")),
+        )
+        answer.timings_ms["encode"] = round((time.perf_counter() - start) * 1e3, 3)
+        return answer
+
+
+class ExplainAnswer(BaseModel):
+    """The body of a 200 of `POST /explain`."""
+
+    report: Report
+    model: ModelInfo
+    request_id: str
+    timings_ms: dict[str, float] = Field(description="wall time of each stage, milliseconds")
+
+
 class ErrorAnswer(BaseModel):
     """The body of every error."""
 
     error: str = Field(description="what was wrong and what is accepted")
     code: str = Field(description="stable name")
+
+
+class FilePrediction(BaseModel):
+    """A file of a batch that was answered; with pictures where the batch asked for heatmaps."""
+
+    index: int = Field(description="position of the file in the request, from 0")
+    prediction: PredictionAnswer | Prediction
+
+
+class FileError(BaseModel):
+    """A file of a batch that could not be answered."""
+
+    index: int = Field(description="position of the file in the request, from 0")
+    error: ErrorAnswer
+
+
+class CellForReview(BaseModel):
+    """A cell that a person has to name; it is not counted."""
+
+    index: int = Field(description="position of the file in the request, from 0")
+    suggestion: str | None = Field(description="the model's answer; null where the file could not be answered")
+    confidence: float | None = Field(description="of the suggestion, 0 to 1")
+    reasons: list[str] = Field(description="codes of the review, or why the file could not be answered")
+
+
+class DifferentialAnswer(BaseModel):
+    """A differential count, as `wbc differential --format json` gives it."""
+
+    counted: int = Field(description="cells that were counted")
+    for_review: int = Field(description="cells left out of the count until a person has named them")
+    shares: tuple[Share, ...]
+    review: list[CellForReview]
+
+    @classmethod
+    def of(cls, results: Sequence[FilePrediction | FileError]) -> Self:
+        """The count of the files that nothing speaks against, the others listed apart."""
+        counts: Counter[str] = Counter()
+        waiting: list[CellForReview] = []
+        for result in results:
+            if isinstance(result, FileError):
+                reasons = [result.error.error]
+                waiting.append(CellForReview(index=result.index, suggestion=None, confidence=None, reasons=reasons))
+                continue
+            found = result.prediction
+            if not found.review.needed:
+                counts[found.label] += 1
+                continue
+            codes: list[str] = [reason.code for reason in found.review.reasons]
+            confidence = round(found.confidence, 4)
+            waiting.append(
+                CellForReview(index=result.index, suggestion=found.label, confidence=confidence, reasons=codes)
+            )
+        count = differential(counts, len(waiting))
+        return cls(counted=count.counted, for_review=count.for_review, shares=count.shares, review=waiting)
+
+
+class BatchAnswer(BaseModel):
+    """The body of a 200 of `POST /predict/batch`.
+
+    Files are told apart by their position alone: names of files can identify patients and are neither kept nor echoed.
+    """
+
+    results: list[FilePrediction | FileError] = Field(description="one a file, in the order of the request")
+    differential: DifferentialAnswer
+    model: ModelInfo
+    request_id: str
+    timings_ms: dict[str, float] = Field(description="`total`: wall time of the whole batch, milliseconds")
 
 
 def _base64_png(pixels: NDArray[np.uint8]) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+Graph = Literal["fp32", "int8", "fp16"]
 
 
 class Settings(BaseSettings):
@@ -27,11 +32,28 @@ class Settings(BaseSettings):
         description="folder of the image splits, one folder a class inside each",
     )
     max_body_bytes: PositiveInt = Field(10 * 1024 * 1024, description="largest request body that is read")
+    max_batch_body_bytes: PositiveInt = Field(
+        64 * 1024 * 1024, description="largest body of `POST /predict/batch` that is read"
+    )
+    max_files: PositiveInt = Field(64, description="most files in one `POST /predict/batch`")
     max_pixels: PositiveInt = Field(40_000_000, description="largest image that is decoded")
+    device: Device = Field("auto", description="what the graph runs on; `auto` takes CUDA where it works, else the CPU")
+    graph: Graph = Field(
+        "fp32", description="precision of the graph that serves; the bundle has to offer it, and int8 is for CPUs"
+    )
     threads: int = Field(0, ge=0, description="threads of one forward pass; 0 takes the CPU quota")
     max_batch_size: int = Field(32, ge=2, description="most images in one forward pass of the service")
-    max_concurrency: PositiveInt = Field(64, description="requests in progress before 429 is answered")
-    request_timeout_s: PositiveFloat = Field(60.0, description="longest time a request may take")
+    max_concurrency: PositiveInt = Field(64, description="images in progress before 429 is answered")
+    max_uploads: PositiveInt = Field(128, description="request bodies being received before 429 is answered")
+    upload_timeout_s: PositiveFloat = Field(30.0, description="longest time in which a request body has to arrive")
+    request_timeout_s: PositiveFloat = Field(60.0, description="longest time a request may take once its body is there")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins whose pages may call this service, exact and separated by commas; empty allows none"
+    )
+    log_format: Literal["json", "text"] = Field("json", description="form of the service's log lines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged; `info` has a line a request"
+    )
     api_key: SecretStr | None = Field(None, description="key that requests must bring in the header X-API-Key")
     gradcam: bool = Field(True, description="load the Keras graph beside the ONNX graph, for Grad-CAM on any layer")
 
@@ -53,8 +75,22 @@ class Settings(BaseSettings):
     gemini_api_key: SecretStr | None = Field(None, description="key of the Gemini provider; without one it is left out")
     gemini_timeout_s: PositiveFloat = Field(20.0, description="longest wait for it, within `explain_timeout_s`")
 
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _exact_origins(cls, given: Any) -> Any:
+        origins = [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+        for origin in origins:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", origin):
+                raise ValueError(f"{origin!r} is no origin; `scheme://host` or `scheme://host:port` is accepted")
+        return tuple(origins)
+
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """The settings of this process."""
     return Settings()
+
+
+def keep_usage_private() -> None:
+    """Tell Ray not to report usage to its makers, unless the environment says otherwise; it has no argument for it."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

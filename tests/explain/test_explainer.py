@@ -16,7 +16,7 @@ import pytest
 from wbc.errors import InvalidParameter
 from wbc.explain.breaker import BreakerSettings
 from wbc.explain.exchange import Answer, ProviderError, Request
-from wbc.explain.explainer import Explainer, Report
+from wbc.explain.explainer import Explainer, Failure, Report
 from wbc.explain.facts import Facts
 from wbc.explain.rules import rule_report
 from wbc.explain.wording import Language
@@ -202,6 +202,19 @@ def test_reports_are_kept_by_image_model_language_and_facts(facts: Facts) -> Non
         assert len(fake.asked) == 5, "the least recently used report has left"
 
     asyncio.run(run())
+
+
+def test_each_failure_is_told_once_however_often_its_report_is_kept(facts: Facts) -> None:
+    told: list[Failure] = []
+    broken, well = Fake("broken", error=ProviderError("unreachable")), Fake("well")
+    explainer = Explainer([broken, well], on_failure=told.append)
+
+    async def twice() -> None:
+        for _ in range(2):
+            assert reasons(await explain(explainer, facts)) == [("broken", "unreachable")]
+
+    asyncio.run(twice())
+    assert told == [Failure(provider="broken", reason="unreachable")]
 
 
 def test_a_report_of_the_rules_is_not_kept(facts: Facts) -> None:

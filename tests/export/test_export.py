@@ -46,6 +46,12 @@ def sound(tiny_classifier: OnnxClassifier, drawn_views: NDArray[np.uint8]) -> Ou
     return tiny_classifier(drawn_views[::2])
 
 
+def described(value: onnx.ValueInfoProto) -> tuple[str, int, list[int | str]]:
+    """Name, element type and shape of a graph's input or output."""
+    kind = value.type.tensor_type
+    return value.name, kind.elem_type, [dim.dim_param or dim.dim_value for dim in kind.shape.dim]
+
+
 class TestRoundTrip:
     """Trained, saved, exported, loaded in ONNX Runtime, compared."""
 
@@ -91,11 +97,6 @@ class TestRoundTrip:
 class TestGraph:
     def test_contract_of_the_plan(self, graph: onnx.ModelProto) -> None:
         onnx.checker.check_model(graph, full_check=True)
-
-        def described(value: onnx.ValueInfoProto) -> tuple[str, int, list[int | str]]:
-            kind = value.type.tensor_type
-            return value.name, kind.elem_type, [dim.dim_param or dim.dim_value for dim in kind.shape.dim]
-
         assert [described(value) for value in graph.graph.input] == [
             ("image", TensorProto.UINT8, ["N", 224, 224, 3]),
         ]

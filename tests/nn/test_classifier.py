@@ -45,6 +45,26 @@ class TestDenseNet:
         assert block.output.shape == (None, 7, 7, 1024)
         assert block.count_params() == 132_259
 
+    def test_halved_inside_it_has_the_same_weights_and_grid(self, densenet: keras.Model) -> None:
+        halved = build_classifier(input_reduction=2)
+        assert halved.input_shape == densenet.input_shape
+        assert halved.get_layer("conv1_conv").input.shape == (None, 118, 118, 3)
+        assert halved.get_layer(ATTENTION).output.shape == (None, 7, 7, 1024)
+        assert [w.shape for w in halved.weights] == [w.shape for w in densenet.weights]
+
+    def test_halved_inside_every_second_place_is_that_of_the_small_picture(self) -> None:
+        small, halved = build_classifier(128), build_classifier(256, input_reduction=2)
+        halved.set_weights(small.get_weights())
+        images = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3), dtype=np.uint8)
+        coarse = keras.Model(small.input, small.get_layer(ATTENTION).input)(images)
+        fine = keras.Model(halved.input, halved.get_layer(ATTENTION).input)(images.repeat(2, 1).repeat(2, 2))
+        assert fine.shape == (1, 8, 8, 1024)
+        np.testing.assert_allclose(np.asarray(fine)[:, ::2, ::2], coarse, atol=1e-5)
+
+    def test_another_reduction(self, tiny_backbone: Backbone) -> None:
+        with pytest.raises(InvalidParameter, match="input_reduction=3; 1 and 2 are accepted"):
+            build_classifier(64, tiny_backbone, input_reduction=3)
+
     def test_head(self, densenet: keras.Model) -> None:
         kinds = [layer.__class__.__name__ for layer in densenet.layers[-10:]]
         block = ["Dense", "BatchNormalization", "MedSwish", "Dropout"]

@@ -15,7 +15,15 @@ from pydantic import ValidationError
 
 from wbc.errors import InvalidParameter
 from wbc.preprocessing import stain
-from wbc.preprocessing.stain import UNCALIBRATED, MacenkoReference, ReinhardReference, as_rgb_uint8, macenko, reinhard
+from wbc.preprocessing.stain import (
+    UNCALIBRATED,
+    MacenkoReference,
+    ReinhardReference,
+    as_rgb_uint8,
+    macenko,
+    reinhard,
+    reinhard_distance,
+)
 from wbc.settings import settings
 
 Image = NDArray[np.uint8]
@@ -129,6 +137,13 @@ def test_reinhard_leaves_an_image_of_the_reference_alone() -> None:
     image = soft_image()
     out = reinhard(image, ReinhardReference.fit([image]))
     assert np.abs(out.astype(int) - image).max() <= 1
+
+
+def test_distance_is_the_colour_difference_of_the_means() -> None:
+    white, black = np.full((8, 8, 3), 255, np.uint8), np.zeros((8, 8, 3), np.uint8)
+    reference = ReinhardReference.fit([white])
+    assert reinhard_distance(white, reference) == pytest.approx(0.0, abs=1e-3)
+    assert reinhard_distance(black, reference) == pytest.approx(100.0, abs=1e-2), "the whole range of L"
 
 
 def test_reinhard_moves_a_constant_image_to_the_reference_mean() -> None:

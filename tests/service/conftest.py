@@ -35,13 +35,31 @@ def failing_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def failing_server(failing_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server whose model fails, and which admits one request at a time."""
+    """A server whose model fails, which admits one request at a time, and soon gives up on an upload that stalls."""
     with Served(
         tmp_path_factory.mktemp("failing-server"),
         WBC_BUNDLE=str(failing_bundle),
         WBC_GRADCAM="false",
         WBC_MAX_CONCURRENCY="1",
+        WBC_MAX_UPLOADS="2",
+        WBC_UPLOAD_TIMEOUT_S="3",
         WBC_MAX_BODY_BYTES="200000",
         WBC_REQUEST_TIMEOUT_S="20",
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def operated_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server as an operator would set one up, whose language model is away; its log and metrics are its own."""
+    folder = tmp_path_factory.mktemp("operated")
+    with Served(
+        folder,
+        BENTOML_HOME=str(folder / "bentoml"),
+        WBC_GRADCAM="false",
+        WBC_CORS_ORIGINS="https://lab.example",
+        WBC_OPENAI_PRESET="local",
+        WBC_OPENAI_BASE_URL="http://127.0.0.1:9/v1",
+        WBC_API_KEY="open sesame",
     ) as server:
         yield server

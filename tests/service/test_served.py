@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
+import socket
 import struct
+import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.contract import contract_of
 from tests.drawn import drawn_cell
 from tests.served import Served
 from wbc.bundle import Bundle
@@ -24,8 +29,13 @@ from wbc.settings import settings
 TIMEOUT = httpx.Timeout(60)
 
 
+def ask(method: str, url: str, path: str, **request: Any) -> httpx.Response:
+    """An answer, held against the OpenAPI document that the server gives."""
+    return contract_of(url).check(httpx.request(method, f"{url}{path}", timeout=TIMEOUT, **request))
+
+
 def post(url: str, data: bytes, name: str = "cell.png", path: str = "/predict", **params: str) -> httpx.Response:
-    return httpx.post(f"{url}{path}", files={"file": (name, data)}, params=params, timeout=TIMEOUT)
+    return ask("POST", url, path, files={"file": (name, data)}, params=params)
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +107,8 @@ def test_same_image_same_answer(server_url: str, cell: bytes) -> None:
 
 def test_request_id_is_kept_where_it_is_sane(server_url: str, cell: bytes) -> None:
     def answered(given: str) -> str:
-        response = httpx.post(
-            f"{server_url}/predict?explain=false",
-            files={"file": cell},
-            headers={"X-Request-ID": given},
-            timeout=TIMEOUT,
+        response = ask(
+            "POST", server_url, "/predict?explain=false", files={"file": cell}, headers={"X-Request-ID": given}
         )
         return str(response.json()["request_id"])
 
@@ -157,8 +164,8 @@ def test_bad_parameters(server_url: str, cell: bytes, params: dict[str, str], wo
     ],
     ids=["no type", "json", "string field", "two files", "broken multipart", "no boundary"],
 )
-def test_bad_requests(server_url: str, request_: dict[str, object]) -> None:
-    response = httpx.post(f"{server_url}/predict", timeout=TIMEOUT, **request_)  # type: ignore[arg-type]
+def test_bad_requests(server_url: str, request_: dict[str, Any]) -> None:
+    response = ask("POST", server_url, "/predict", **request_)
     assert (response.status_code, response.json()["code"]) == (400, "invalid_parameter"), response.text
 
 
@@ -168,23 +175,56 @@ def test_chunked_body_is_limited_too(server_url: str) -> None:
         for _ in range(11):
             yield bytes(1024 * 1024)
 
-    response = httpx.post(
-        f"{server_url}/predict",
-        content=chunks(),
-        headers={"content-type": "multipart/form-data; boundary=b"},
-        timeout=TIMEOUT,
-    )
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    response = ask("POST", server_url, "/predict", content=chunks(), headers=headers)
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
 
 
 def test_page_and_its_headers(server_url: str) -> None:
-    page = httpx.get(server_url)
-    assert page.status_code == 200
+    page = ask("GET", server_url, "/")
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    assert httpx.get(f"{server_url}/web/app.js").status_code == 200
-    assert httpx.get(f"{server_url}/web/..%2fcli.py").status_code == 404
-    assert httpx.get(f"{server_url}/web/nothing.js").json()["code"] == "not_found"
-    assert httpx.get(f"{server_url}/predict").json()["code"] == "method_not_allowed"
+    assert ask("GET", server_url, "/web/app.js").status_code == 200
+    for path in ("/web/..%2fcli.py", "/web/nothing.js", "/web/" + 5000 * "a", "/nothing", "/docs.json"):
+        response = ask("GET", server_url, path)
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    assert ask("GET", server_url, "/predict").json()["code"] == "method_not_allowed"
+    assert ask("GET", server_url, "/model").headers["x-content-type-options"] == "nosniff"
+
+
+def test_probes(server_url: str) -> None:
+    document = contract_of(server_url).document["paths"]
+    for path in ("/livez", "/readyz", "/metrics"):
+        response = httpx.get(f"{server_url}{path}")
+        assert response.status_code == 200
+        assert response.headers["content-type"].split(";")[0] in document[path]["get"]["responses"]["200"]["content"]
+
+
+def test_batch_answers_each_file_in_order(server_url: str) -> None:
+    rng = np.random.default_rng(5)
+    files = [encode_png(drawn_cell(label, rng)) for label in CLASSES]
+    files.insert(2, b"just words")
+    uploads = [("file", (f"Jane Doe {number}.png", data)) for number, data in enumerate(files)]
+    body = ask("POST", server_url, "/predict/batch", files=uploads).json()
+    assert [result["index"] for result in body["results"]] == list(range(6))
+    assert body["results"].pop(2)["error"]["code"] == "unsupported_format"
+    singles = [post(server_url, data, explain="false").json() for data in files if data != b"just words"]
+    for result, single in zip(body["results"], singles, strict=True):
+        assert result["prediction"]["class"] == single["class"]
+        # Rows of a batch are summed in another order than one alone.
+        assert result["prediction"]["confidence"] == pytest.approx(single["confidence"], abs=1e-3)
+    count = body["differential"]
+    assert count["counted"] + count["for_review"] == 6
+    assert count["review"][0]["index"] in range(6)
+    assert sum(share["count"] for share in count["shares"]) == count["counted"]
+    assert "Jane" not in json.dumps(body)
+
+
+def test_batch_with_pictures(server_url: str, cell: bytes) -> None:
+    body = ask(
+        "POST", server_url, "/predict/batch?heatmaps=true", files=[("file", cell), ("file", cell), ("file", cell)]
+    ).json()
+    heat = [result["prediction"]["heatmap_image"] for result in body["results"]]
+    assert Image.open(io.BytesIO(base64.b64decode(heat[0]))).size == (224, 224)
 
 
 def test_model_failure_is_500_and_one_schema(failing_server: Served, cell: bytes) -> None:
@@ -198,21 +238,33 @@ def test_was_not_ready_before_it_was(failing_server: Served) -> None:
     assert failing_server.unready_statuses <= {0, 503}
 
 
-def test_overload_is_429_with_retry_after(failing_server: Served, cell: bytes) -> None:
-    import socket
-
+def stalled_upload(server: Served) -> socket.socket:
+    """A connection whose upload has begun and does not go on."""
     head = (
         "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-        f"Content-Length: {len(cell)}\r\n\r\n"
+        "Content-Length: 100000\r\n\r\n--b\r\n"
     )
-    with socket.create_connection(("127.0.0.1", failing_server.port)) as slow:
-        slow.sendall(head.encode())  # an upload that has begun takes the only slot
-        for _ in range(50):
+    slow = socket.create_connection(("127.0.0.1", server.port))
+    slow.settimeout(20)
+    slow.sendall(head.encode())
+    return slow
+
+
+def test_stalled_uploads_are_bounded_and_given_up(failing_server: Served, cell: bytes) -> None:
+    with stalled_upload(failing_server) as first:
+        time.sleep(0.3)
+        alone = post(failing_server.url, cell, explain="false")
+        assert alone.json()["code"] == "model_error", "an upload that stalls takes no place of those that are complete"
+        with stalled_upload(failing_server):
+            time.sleep(0.3)
             response = post(failing_server.url, cell, explain="false")
-            if response.status_code == 429:
-                break
-    assert (response.status_code, response.json()["code"]) == (429, "overloaded")
-    assert response.headers["retry-after"] == "1"
+            assert (response.status_code, response.json()["code"]) == (429, "overloaded")
+            assert response.headers["retry-after"] == "1"
+        answer = first.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"upload_timeout" in answer
+        assert first.recv(65536) == b"", "the connection is closed"
+    assert post(failing_server.url, cell, explain="false").json()["code"] == "model_error"
 
 
 def test_without_keras_the_other_map_is_refused(failing_server: Served, cell: bytes) -> None:

@@ -40,11 +40,12 @@ def load_keras(path: Path) -> Model:
     if (path.parent / MANIFEST).is_file():
         return Model(Bundle.load(path.parent), _forward(model))
     record = path.parent / "training.json"
-    preprocessing = Preprocessing(size=model.input_shape[1])
+    preprocessing, reduction = Preprocessing(size=model.input_shape[1]), 1
     if record.is_file():
-        preprocessing = TrainingRecord.model_validate_json(record.read_bytes()).preprocessing
+        trained = TrainingRecord.model_validate_json(record.read_bytes())
+        preprocessing, reduction = trained.preprocessing, int(trained.config.get("input_reduction", 1))
     if preprocessing.size != model.input_shape[1]:  # trained small, served at full size, as export does
-        small, model = model, _layers.build_classifier(preprocessing.size)
+        small, model = model, _layers.build_classifier(preprocessing.size, input_reduction=reduction)
         model.set_weights(small.get_weights())
     return Model(Bundle(path.parent, _manifest(path, preprocessing)), _forward(model), calibrated=False)
 

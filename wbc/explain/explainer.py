@@ -51,6 +51,7 @@ class Explainer:
         breaker: when a failing provider is left alone, and how long.
         send_image: whether the overlay picture goes with the facts.
         clock: seconds from an arbitrary start, for the breakers.
+        on_failure: told of each provider that did not write a report it was asked for, or passed over for.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Explainer:
         breaker: BreakerSettings | None = None,
         send_image: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        on_failure: Callable[[Failure], None] | None = None,
     ) -> None:
         self._providers = tuple((provider, Breaker(breaker or BreakerSettings(), clock)) for provider in providers)
         self._timeout_s = timeout_s
@@ -70,11 +72,12 @@ class Explainer:
         self._cache_size = cache_size
         self._cache: OrderedDict[Hashable, Report] = OrderedDict()
         self._send_image = send_image
+        self._on_failure = on_failure
         self._slots: asyncio.Semaphore | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Explainer:
+    def from_settings(cls, settings: Settings, on_failure: Callable[[Failure], None] | None = None) -> Explainer:
         """The explainer of a process. A provider without a key is left out, unless its preset needs none."""
         return cls(
             _configured(settings),
@@ -83,6 +86,7 @@ class Explainer:
             cache_size=settings.explain_cache_size,
             breaker=BreakerSettings(settings.explain_breaker_failures, settings.explain_breaker_cooldown_s),
             send_image=settings.explain_send_image,
+            on_failure=on_failure,
         )
 
     @property
@@ -129,6 +133,8 @@ class Explainer:
             except ProviderError as error:
                 log.log(_level(error.reason), "%s wrote no report: %s", provider.name, error.reason)
                 failures.append(Failure(provider=provider.name, reason=error.reason))
+                if self._on_failure is not None:
+                    self._on_failure(failures[-1])
                 continue
             report = Report(text=text, provider=provider.name, language=language, failures=tuple(failures))
             self._keep(key, report)

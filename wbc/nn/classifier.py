@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ def densenet121(image: Any) -> Any:
 
 
 def build_classifier(
-    image_size: int = 224, backbone: Backbone = densenet121, *, attention_ratio: int = 16
+    image_size: int = 224, backbone: Backbone = densenet121, *, attention_ratio: int = 16, input_reduction: int = 1
 ) -> keras.Model:
     """The model `image uint8 (N, S, S, 3) -> {"main_out": (N, 5) logits, "aux_binary_out": (N, 1) logit}`.
 
@@ -46,9 +47,20 @@ def build_classifier(
         image_size: side of the square input in pixels; a multiple of 32 for DenseNet121.
         backbone: the feature extractor.
         attention_ratio: reduction of the channel attention.
+        input_reduction: 1, or 2 to halve the picture inside the graph. DenseNet121 then leaves out its last step of 2
+            and dilates the block behind it (Chen et al. 2017, arXiv 1706.05587): the maps keep the grid of the whole
+            picture at about a third of the time, and the weights fit both.
+
+    Raises:
+        InvalidParameter: another reduction.
     """
+    if input_reduction not in (1, 2):
+        raise InvalidParameter(f"input_reduction={input_reduction}; 1 and 2 are accepted")
     image = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
-    features = backbone(keras.layers.Rescaling(1 / 255.0, name="scale")(image))
+    scaled = keras.layers.Rescaling(1 / 255.0, name="scale")(image)
+    if input_reduction == 2:
+        scaled = keras.layers.AveragePooling2D(2, name="halve")(scaled)
+    features = backbone(scaled)
     attended = WBCAttentionBlock(ratio=attention_ratio, name=ATTENTION)(features)
     x = keras.layers.GlobalAveragePooling2D(name="embedding")(attended)
     for index, (units, dropout) in enumerate(((512, 0.5), (256, 0.3)), start=1):
@@ -58,7 +70,21 @@ def build_classifier(
         x = keras.layers.Dropout(dropout, name=f"dropout_{index}")(x)
     main = keras.layers.Dense(len(CLASSES), dtype="float32", name="main_out")(x)
     aux = keras.layers.Dense(1, dtype="float32", name="aux_binary_out")(x)
-    return keras.Model(image, {"main_out": main, "aux_binary_out": aux}, name="wbc_classifier")
+    model = keras.Model(image, {"main_out": main, "aux_binary_out": aux}, name="wbc_classifier")
+    return keras.models.clone_model(model, clone_function=_dilated) if input_reduction == 2 else model
+
+
+def _dilated(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A copy of a layer; of DenseNet121 the last transition takes no step, and the block behind it is dilated by 2.
+
+    At every second place of the finer grid the block computes what it did on the coarse one.
+    """
+    config = layer.get_config()
+    if layer.name == "pool4_pool":
+        config |= {"strides": 1, "padding": "same"}
+    elif re.fullmatch(r"conv5_block\d+_2_conv", layer.name):
+        config["dilation_rate"] = 2
+    return type(layer).from_config(config)
 
 
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -131,6 +131,23 @@ def reinhard(rgb: NDArray[Any], reference: ReinhardReference) -> Rgb:
     return _scaled_to_uint8(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
 
 
+def reinhard_distance(rgb: NDArray[Any], reference: ReinhardReference) -> float:
+    """How far an image's stain lies from the reference: the colour difference of their mean colours, CIE76 delta E.
+
+    The Euclidean distance in LAB of the image's mean from the reference's: 0 for the same, about 2 where an eye begins
+    to see it.
+
+    Args:
+        rgb: RGB, shape (H, W, 3), framed as the images of the reference were.
+        reference: of the training split.
+
+    Raises:
+        InvalidParameter: not an RGB image.
+    """
+    mean, _ = _moments(_to_lab(as_rgb_uint8(rgb)))
+    return float(np.linalg.norm(mean - np.asarray(reference.mean)))
+
+
 class MacenkoReference(_Reference):
     """Two stain vectors and the concentrations that count as full stain.
 

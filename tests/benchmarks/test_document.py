@@ -1,0 +1,210 @@
+"""The tables of docs/performance.md and the verdicts in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cli import DOCUMENT, RESULTS
+from benchmarks.document import tables, with_tables
+from benchmarks.machine import Machine
+from benchmarks.record import (
+    BundleUsed,
+    FilterResult,
+    LoadResult,
+    PipelineResult,
+    PipelineSpeed,
+    Spread,
+    StageResult,
+    Traffic,
+    read,
+    write,
+)
+from benchmarks.targets import Results, targets
+from wbc.errors import DataError
+
+MACHINE = Machine(
+    started="2026-01-02T03:04:05+00:00",
+    cpu="a processor",
+    cores=2,
+    load_average=0.1,
+    platform="Linux x86_64",
+    versions={"python": "3.11.0"},
+    commit="0123456789abcdef",
+    modified=False,
+)
+BUNDLE = BundleUsed(name="tiny", version="1", sha256="f" * 64, variant="none", graph="fp32")
+
+
+def took(milliseconds: float) -> Spread:
+    return Spread(median_ms=milliseconds, p5_ms=milliseconds, p95_ms=milliseconds, repeats=9)
+
+
+def stretch(
+    throughput: float,
+    *,
+    p50: float = 50,
+    p99: float = 90,
+    rate: float | None = None,
+    statuses: dict[str, int] | None = None,
+) -> Traffic:
+    return Traffic(
+        arrivals="closed" if rate is None else "poisson",
+        rate=rate,
+        callers=1 if rate is None else None,
+        duration_s=10,
+        warm_up_s=1,
+        sent=100,
+        statuses=statuses or {"200": 100},
+        throughput=throughput,
+        p50_ms=p50,
+        p95_ms=p99,
+        p99_ms=p99,
+        send_lag_p99_ms=0.1,
+        generator_cpu=0.02,
+        mean_batch=3.25,
+    )
+
+
+def loaded(**changes: object) -> LoadResult:
+    """Results that keep every promise: 25x, 1.67x, 78% and 96%."""
+    values: dict[str, object] = {
+        "command": "wbc bench load",
+        "quick": False,
+        "machine": MACHINE,
+        "bundle": BUNDLE,
+        "images": "drawn cells",
+        "endpoint": "/predict",
+        "settings": {},
+        "threads": 2,
+        "provider": "CPUExecutionProvider",
+        "bare": {1: took(30), 8: took(250)},
+        "naive": stretch(1.0),
+        "single": stretch(18, p50=50),
+        "saturated": {8: stretch(24), 32: stretch(25)},
+        "deadline_ms": 1000,
+        "trials": [stretch(17, rate=17.5), stretch(23, rate=24, p99=1500), stretch(20, rate=20.75, p99=800)],
+        "overload_factor": 4,
+        "overload": stretch(24, rate=83, statuses={"200": 40, "429": 60}),
+    }
+    return LoadResult.model_validate({**values, **changes})
+
+
+def results(load: LoadResult, *, v1_ms: float = 5, int8_ms: float = 15, load_share: float = 0.01) -> Results:
+    common = {"command": "wbc bench x", "quick": False, "machine": MACHINE, "images": "drawn cells"}
+    speed = dict.fromkeys(("decode", "load", "augment", "prepare", "pipeline_cold", "pipeline", "step"), 10.0)
+    return Results(
+        StageResult(
+            **common,
+            bundle=BUNDLE,
+            threads=2,
+            providers={"fp32": "CPUExecutionProvider", "int8": "CPUExecutionProvider"},
+            available=["CPUExecutionProvider"],
+            stages={"decode": took(1)},
+            forward={"fp32": {1: took(30), 8: took(250)}, "int8": {1: took(int8_ms)}},
+            left_out=["fp16"],
+        ),
+        FilterResult(**common, size=224, budget_ms=6, budget_variant="v1", variants={"v1": took(v1_ms)}),
+        {"fp32": load},
+        PipelineResult(
+            **common,
+            variant="v1",
+            batch_size=32,
+            sizes=[
+                PipelineSpeed(**speed, img_size=112, load_share=load_share, pipeline_share=0.5, threads=2, images=10)
+            ],
+        ),
+    )
+
+
+def test_the_document_shows_the_committed_results() -> None:
+    committed = Results.in_folder(RESULTS)
+    text = DOCUMENT.read_text()
+    assert with_tables(text, committed) == text, "run `wbc bench all`, or commit what it wrote"
+
+
+def test_no_short_run_is_committed() -> None:
+    committed = Results.in_folder(RESULTS)
+    found = [committed.latency, committed.preprocessing, committed.pipeline, *committed.loads.values()]
+    assert not any(result.quick for result in found if result is not None)
+
+
+def test_promises_that_are_kept() -> None:
+    judged = targets(results(loaded()))
+    assert len(judged) == 8
+    assert all(target.met for target in judged), judged
+    measured = [target.measured for target in judged]
+    assert measured[0] == "25.0x (25.0 over 1.00 images/s)"
+    assert measured[1] == "1.67x (50.0 over 30.0 ms)"
+    assert measured[2] == "75% (25.0 of 33.3 images/s at batch 1)"
+    assert measured[3] == "96% (24.0 of 25.0 images/s)"
+    assert measured[4] == "40.0% 200, 60.0% 429"
+
+
+@pytest.mark.parametrize(
+    ("position", "made"),
+    [
+        (0, results(loaded(naive=stretch(1.3)))),
+        (1, results(loaded(single=stretch(10, p50=61)))),
+        (2, results(loaded(bare={1: took(30), 8: took(200)}))),
+        (3, results(loaded(overload=stretch(22, rate=83, statuses={"200": 40, "429": 60})))),
+        (4, results(loaded(overload=stretch(24, rate=83, statuses={"200": 99, "503": 1})))),
+        (5, results(loaded(), v1_ms=6.1)),
+        (6, results(loaded(), int8_ms=20)),
+        (7, results(loaded(), load_share=0.15)),
+    ],
+)
+def test_a_promise_that_is_missed_is_named(position: int, made: Results) -> None:
+    judged = targets(made)
+    assert [index for index, target in enumerate(judged) if not target.met] == [position]
+    assert tables(made)["targets"].count("**missed**") == 1
+
+
+def test_without_a_rate_that_is_held_overload_is_missed() -> None:
+    load = loaded(trials=[stretch(20, rate=20, p99=1200)], overload=None)
+    assert load.held is None
+    judged = targets(results(load))
+    assert [target.met for target in judged[3:5]] == [False, False]
+    assert judged[3].measured == "no rate was held with p99 under 1000 ms"
+
+
+def test_the_highest_rate_held_answers_everything_in_time() -> None:
+    held = loaded().held
+    assert held is not None
+    assert held.rate == 20.75
+    refused = stretch(23, rate=22, statuses={"200": 99, "429": 1})
+    held = loaded(trials=[refused, held]).held
+    assert held is not None
+    assert held.rate == 20.75
+
+
+def test_every_table_is_renewed_and_nothing_else() -> None:
+    text, made = DOCUMENT.read_text(), results(loaded())
+    renewed = with_tables(text, made)
+    assert "25.0x (25.0 over 1.00 images/s)" in renewed
+    assert "Not measured yet" not in renewed
+    assert with_tables(renewed, made) == renewed
+    assert renewed.split("<!-- table:")[0] == text.split("<!-- table:")[0]
+
+
+def test_a_short_run_and_changed_files_are_said() -> None:
+    changed = MACHINE.model_copy(update={"modified": True})
+    said = tables(results(loaded(quick=True, machine=changed)))["runs"]
+    assert "`wbc bench load`, **short run**" in said
+    assert "`012345678` with changes" in said
+
+
+def test_a_document_with_other_marks_is_refused() -> None:
+    with pytest.raises(DataError, match="the document marks no table; expected targets"):
+        with_tables("# Performance\n", results(loaded()))
+
+
+def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "load.json"
+    assert read(LoadResult, path) is None
+    write(loaded(), path)
+    assert read(LoadResult, path) == loaded()
+    path.write_text("{}")
+    with pytest.raises(DataError, match=r"load\.json is no result of this version"):
+        read(LoadResult, path)

@@ -1,0 +1,1 @@
+"""What is shipped: Bentos, manifests, dashboards, and what is written about running them."""

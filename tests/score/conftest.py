@@ -1,0 +1,34 @@
+"""A bundle whose answers are written into the pictures, and pictures to score with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.evaluation.toy import picture, sure, write_toy_bundle
+from wbc.bundle import Bundle
+from wbc.images import encode_png
+from wbc.labels import CLASSES
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle that reads its logits from the picture; it looks again where it is unsure. Not to be written to."""
+    folder = tmp_path_factory.mktemp("toy") / "bundle"
+    return write_toy_bundle(folder, tta="auto", tta_auto_confidence=0.9)
+
+
+@pytest.fixture(scope="session")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six sure pictures of each class, each class in a folder, an unsure one, and two files that cannot be answered."""
+    root = tmp_path_factory.mktemp("cells")
+    for label in CLASSES:
+        (root / label).mkdir()
+        for number in range(6):
+            (root / label / f"{number}.png").write_bytes(encode_png(picture(sure(label, 6.0 + 0.2 * number))))
+    (root / "unsure.png").write_bytes(encode_png(picture(sure("Monocyte", 1.0))))
+    (root / "broken.png").write_bytes(b"no image")
+    (root / "gone.png").symlink_to(root / "nowhere")
+    (root / "notes.txt").write_text("no image either")
+    return root

@@ -1,0 +1,221 @@
+"""Heads on the frozen backbone: what the network should see, asked with several seeds.
+
+The backbone's feature maps of one augmented version of each training image, and of the other splits' images as they
+are, are computed once for each filter and input reduction and kept on disk. A head is trained on them in half a
+minute, so a choice can be made with several seeds where a whole training could be afforded once.
+`make head-study` runs it and writes docs/results/head_study.json.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training.augment import augment
+from training.batches import MAIN, Targets, draw
+from training.cache import ImageCache, resized
+from training.config import TrainingConfig
+from training.dataset import Split, cores, domains, read_split
+from training.fit import build_with
+from training.phases import compile_phase
+from training.prepare import data_of
+from training.references import fit_preprocessing
+from wbc.labels import CLASSES
+from wbc.nn.classifier import ATTENTION, Backbone, densenet121
+from wbc.preprocessing.pipeline import Preprocessor
+
+log = logging.getLogger("wbc.training")
+
+LEAST_IMAGES = 10
+"""Images that a class needs in a split to count in its balanced accuracy."""
+
+ROWS: dict[str, dict[str, Any]] = {
+    "224 px, no filter": {"input_reduction": 1, "preprocessing": "none", "balance": 0.5, "label_smoothing": 0.05},
+    "halved in the graph": {"input_reduction": 2, "preprocessing": "none", "balance": 0.5, "label_smoothing": 0.05},
+    "halved, filter v1": {"input_reduction": 2, "preprocessing": "v1", "balance": 0.5, "label_smoothing": 0.05},
+    "halved, v1, classes alike": {"input_reduction": 2, "preprocessing": "v1", "balance": 1.0, "label_smoothing": 0.05},
+    "halved, v1, alike, smoothing 0.1": {
+        "input_reduction": 2,
+        "preprocessing": "v1",
+        "balance": 1.0,
+        "label_smoothing": 0.1,
+    },
+    "halved, v1, alike, focal": {
+        "input_reduction": 2,
+        "preprocessing": "v1",
+        "balance": 1.0,
+        "label_smoothing": 0.0,
+        "main_loss": "focal",
+    },
+}
+"""What is compared, each row a step from the one above it."""
+
+Features = NDArray[np.float16]
+"""Feature maps before the attention block, (N, h, w, C)."""
+
+
+def study(
+    base: TrainingConfig,
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    rows: Mapping[str, Mapping[str, Any]] = ROWS,
+    backbone: Backbone = densenet121,
+) -> dict[str, Any]:
+    """Train a head for each row and seed and score it on `Val` and on each other device.
+
+    Args:
+        base: what all rows share; `phase1_epochs` and `phase1_lr` are the head's.
+        seeds: of the head.
+        folder: where the features are kept.
+        rows: the settings of each row, over `base`.
+        backbone: the feature extractor; tests take a tiny one.
+
+    Returns:
+        `rows`: by row and split the balanced accuracy of each seed; `left_out`: by device the row that the other
+        devices would choose, and what it scores on the one left out.
+    """
+    devices = [name for name in domains(base.data_root) if not name.endswith("TestA")]
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, changes in rows.items():
+        config = TrainingConfig.model_validate(base.model_dump() | changes | {"xai_sample_count": 0, "ema": 0.0})
+        keras.backend.clear_session()
+        network = build_with(backbone)(config)
+        training, sets = _features(config, network, devices, folder)
+        scores: dict[str, list[float]] = {split: [] for split in sets}
+        for seed in seeds:
+            head = _trained(config.model_copy(update={"seed": seed}), network, *training)
+            for split, (maps, labels) in sets.items():
+                answers = head.predict(maps, batch_size=128, verbose=0)[MAIN].argmax(axis=1)
+                scores[split].append(_balanced(answers, labels))
+        found[name] = scores
+        log.info("%s: %s", name, {split: np.round(values, 3).tolist() for split, values in scores.items()})
+    return {
+        "weights": Path(base.weights).name,
+        "framing": base.framing.model_dump(),
+        "epochs": base.phase1_epochs,
+        "seeds": list(seeds),
+        "rows": found,
+        "left_out": leave_one_out({name: {d: scores[d] for d in devices} for name, scores in found.items()}),
+    }
+
+
+def leave_one_out(rows: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, dict[str, Any]]:
+    """For each device the row with the best mean over the other devices, and its mean on the device itself.
+
+    Empty where there are fewer than two devices.
+    """
+    devices = next(iter(rows.values())).keys()
+    if len(devices) < 2:
+        return {}
+    chosen = {}
+    for device in devices:
+        others = [other for other in devices if other != device]
+        best = max(rows, key=lambda name: float(np.mean([np.mean(rows[name][other]) for other in others])))
+        chosen[device] = {"chosen": best, "balanced_accuracy": float(np.mean(rows[best][device]))}
+    return chosen
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """The study as Markdown: balanced accuracy in percent, mean over the seeds and their standard deviation."""
+    splits = list(next(iter(found["rows"].values())))
+    lines = [f"| row | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
+    for name, scores in found["rows"].items():
+        cells = (f"{100 * np.mean(scores[split]):.1f} ± {100 * np.std(scores[split]):.1f}" for split in splits)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines.append("")
+    for device, row in found["left_out"].items():
+        there = f"{100 * row['balanced_accuracy']:.1f} there"
+        lines.append(f"- The other devices choose *{row['chosen']}* for {device}: {there}.")
+    return "\n".join(lines) + "\n"
+
+
+def _features(
+    config: TrainingConfig, network: keras.Model, devices: Sequence[str], folder: Path
+) -> tuple[tuple[Features, NDArray[np.int64]], dict[str, tuple[Features, NDArray[np.int64]]]]:
+    """The training split augmented once, with its labels, and `Val` and the devices as they are, with theirs."""
+    cache = ImageCache(config.cache_dir)
+    data = data_of(config, cache)
+    preprocessor = Preprocessor(fit_preprocessing(config, data.train, cache))
+    backbone = keras.Model(network.input, network.get_layer(ATTENTION).input)
+    key = f"{preprocessor.spec.fingerprint[:12]}-{config.input_reduction}-{config.img_size}"
+
+    def varied(split: Split) -> Callable[[int], NDArray[np.uint8]]:
+        def image(number: int) -> NDArray[np.uint8]:
+            rng = np.random.default_rng((0, number))
+            rgb = augment(cache.decoded(split.paths[number]), rng, config.recipe, int(split.labels[number]))
+            return resized(preprocessor(rgb).model_input, config.img_size)
+
+        return image
+
+    def plain(split: Split) -> Callable[[int], NDArray[np.uint8]]:
+        return lambda number: cache.prepared(split.paths[number], preprocessor, config.img_size)
+
+    train = (_kept(folder / f"{key}-train.npy", data.train, varied(data.train), backbone), data.train.labels)
+    sets = {}
+    for split in (data.val, *(read_split(config.data_root, name, config.limit) for name in devices)):
+        sets[split.name] = (_kept(folder / f"{key}-{split.name}.npy", split, plain(split), backbone), split.labels)
+    return train, sets
+
+
+def _kept(file: Path, split: Split, image: Callable[[int], NDArray[np.uint8]], backbone: keras.Model) -> Features:
+    """Features from their file, or computed and written there in half precision."""
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".part")
+        shape = (len(split.paths), *backbone.output.shape[1:])
+        written = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+        with ThreadPoolExecutor(cores()) as pool:
+            for start in range(0, len(split.paths), 64):
+                numbers = range(start, min(start + 64, len(split.paths)))
+                images = np.stack(list(pool.map(image, numbers)))
+                written[numbers.start : numbers.stop] = backbone.predict_on_batch(images)
+        written.flush()
+        partial.rename(file)
+    kept: Features = np.load(file, mmap_mode="r")
+    return kept
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Features drawn class-balanced, another draw each epoch."""
+
+    def __init__(self, config: TrainingConfig, maps: Features, labels: NDArray[np.int64]) -> None:
+        super().__init__()
+        self.maps, self.labels, self.size, self.targets = maps, labels, config.batch_size, Targets()
+        counts = np.maximum(np.bincount(labels, minlength=len(CLASSES)), 1)
+        weights = (counts.max() / counts[labels]) ** config.balance
+        draws = [
+            draw(weights, labels, len(labels), np.random.default_rng([config.seed, epoch]))
+            for epoch in range(config.phase1_epochs)
+        ]
+        self.order = np.concatenate(draws)
+
+    def __len__(self) -> int:
+        return len(self.order) // self.size
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], Any, Any]:
+        chosen = self.order[index * self.size : (index + 1) * self.size]
+        return self.maps[chosen].astype(np.float32), *self.targets(self.labels[chosen])
+
+
+def _trained(config: TrainingConfig, network: keras.Model, maps: Features, labels: NDArray[np.int64]) -> keras.Model:
+    """A head, newly initialised, after its epochs."""
+    keras.utils.set_random_seed(config.seed)
+    head = keras.models.clone_model(keras.Model(network.get_layer(ATTENTION).input, network.output))
+    batches = _Batches(config, maps, labels)
+    compile_phase(head, config, config.phase1_lr, len(batches), np.bincount(labels, minlength=len(CLASSES)).tolist())
+    head.fit(batches, epochs=1, shuffle=False, verbose=0)
+    return head
+
+
+def _balanced(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Mean recall of the classes with at least `LEAST_IMAGES` images."""
+    frequent = [label for label in range(len(CLASSES)) if (labels == label).sum() >= LEAST_IMAGES]
+    return float(np.mean([(answers[labels == label] == label).mean() for label in frequent]))

@@ -1,0 +1,40 @@
+"""`make head-study`: heads on the frozen backbone, compared."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import click
+
+from training.config import TrainingConfig
+from training.head_study import study
+from wbc.settings import settings
+
+
+@click.command()
+@click.option("--weights", required=True, help="Weights of the frozen backbone.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Heads a row.")
+@click.option("--epochs", default=4, show_default=True, type=click.IntRange(1), help="Of a head.")
+@click.option("--features", default="runs/features", show_default=True, type=click.Path(path_type=Path))
+@click.option("--limit", default=0, help="Images a class of each split, for a trial.")
+@click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+def main(weights: str, seeds: int, epochs: int, features: Path, limit: int, output: Path) -> None:
+    """Compare what the network sees and learns by, on the frozen backbone."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    base = TrainingConfig(
+        data_root=settings().data_root,
+        weights=weights,
+        framing="mode=cell,canonical=0.30",
+        phase1_epochs=epochs,
+        batch_size=64,
+        limit=limit,
+    )
+    found = study(base, range(1, seeds + 1), features)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

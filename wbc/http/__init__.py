@@ -1,0 +1,6 @@
+"""The HTTP interface: a Starlette application around whatever engine answers."""
+
+from wbc.http.app import create_app
+from wbc.http.engine import Engine, PredictOptions
+
+__all__ = ["Engine", "PredictOptions", "create_app"]
