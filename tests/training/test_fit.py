@@ -159,3 +159,11 @@ def test_no_validation_image_of_a_class_is_an_error_of_the_data(settings_for, tm
     write_dataset(tmp_path / "few", {"Train": 1})
     with pytest.raises(DataError, match="one image of Basophil"):
         train(settings_for(data_root=tmp_path / "few"), backbone=tiny_backbone)
+
+
+def test_the_picture_is_halved_in_the_graph_where_asked(settings_for):
+    sides = [
+        build_with(tiny_backbone)(settings_for(input_reduction=factor)).get_layer("conv_1").input.shape[1]
+        for factor in (1, 2)
+    ]
+    assert sides == [32, 16]
