@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.record import (
@@ -19,6 +18,7 @@ from benchmarks.record import (
 )
 from benchmarks.targets import Results, load_file, targets
 from wbc.errors import DataError
+from wbc.markdown import table, with_tables
 
 VERDICTS = {True: "met", False: "**missed**", None: "-"}
 
@@ -37,21 +37,13 @@ def tables(results: Results) -> Mapping[str, str]:
     }
 
 
-def with_tables(text: str, results: Results) -> str:
-    """The document with every table between `<!-- table: NAME -->` and `<!-- end -->` renewed.
+def with_results(text: str, results: Results) -> str:
+    """The document with every table renewed.
 
     Raises:
         DataError: a table has no marks, or marks name no table.
     """
-    made = tables(results)
-    marks = re.findall(r"<!-- table: (.+?) -->", text)
-    if sorted(marks) != sorted(made):
-        raise DataError(f"the document marks {', '.join(marks) or 'no table'}; expected {', '.join(made)}")
-    for name, table in made.items():
-        start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
-        before, rest = text.split(start, 1)
-        text = f"{before}{start}\n{table}\n\n{end}{rest.split(end, 1)[1]}"
-    return text
+    return with_tables(text, tables(results))
 
 
 def renew(document: Path, results: Results) -> None:
@@ -62,7 +54,7 @@ def renew(document: Path, results: Results) -> None:
     """
     if not document.is_file():
         raise DataError(f"no document {document}")
-    document.write_text(with_tables(document.read_text(), results))
+    document.write_text(with_results(document.read_text(), results))
 
 
 def _missing(command: str) -> str:
@@ -71,7 +63,7 @@ def _missing(command: str) -> str:
 
 def _targets(results: Results) -> str:
     rows = [(one.what, one.wanted, one.measured, VERDICTS[one.met]) for one in targets(results)]
-    return _table(("target", "wanted", "measured", ""), rows)
+    return table(("target", "wanted", "measured", ""), rows)
 
 
 def _runs(results: Results) -> str:
@@ -88,7 +80,7 @@ def _runs(results: Results) -> str:
     head = ("file", "command", "UTC", "processor", "cores", "load before", "commit", "bundle", "pictures")
     rows = [(f"`{name}`", *_run(result)) for name, result in found]
     versions = {f"{name} {number}" for _, result in found for name, number in result.machine.versions.items()}
-    return f"{_table(head, rows)}\n\nVersions: {', '.join(sorted(versions))}." if rows else ""
+    return f"{table(head, rows)}\n\nVersions: {', '.join(sorted(versions))}." if rows else ""
 
 
 def _run(result: Measured) -> tuple[str, ...]:
@@ -114,7 +106,7 @@ def stages(found: StageResult) -> str:
     rows += [(f"forward, batch {n}", *_spread(s)) for n, s in found.forward[first].items() if n in (1, 8, 32)]
     named = ", ".join(f"`{name}`" for name in found.available)
     return (
-        f"{_table(('stage', 'median, ms', 'p5 to p95, ms'), rows)}\n\nFilter of this bundle: "
+        f"{table(('stage', 'median, ms', 'p5 to p95, ms'), rows)}\n\nFilter of this bundle: "
         f"`{found.bundle.variant}`. Forward passes on `{found.providers[first]}`, {found.threads} threads. This build "
         f"of ONNX Runtime has {named}."
     )
@@ -131,12 +123,12 @@ def forward(found: StageResult) -> str:
             speed = f"**{speed}**" if size == best else speed
             rows.append((graph, provider, str(size), *_spread(spread), _ms(spread.median_ms / size), speed))
     absent = f"\n\nNot in this bundle: {', '.join(found.left_out)}." if found.left_out else ""
-    return _table(("graph", "on", "batch", "pass, ms", "p5 to p95, ms", "an image, ms", "images/s"), rows) + absent
+    return table(("graph", "on", "batch", "pass, ms", "p5 to p95, ms", "an image, ms", "images/s"), rows) + absent
 
 
 def filters(found: FilterResult) -> str:
     """A row a variant of the filter."""
-    return _table(
+    return table(
         ("variant", "median, ms", "p5 to p95, ms"), [(f"`{name}`", *_spread(s)) for name, s in found.variants.items()]
     )
 
@@ -156,7 +148,7 @@ def loads(found: Mapping[str, LoadResult]) -> str:
     head = ("load", "due/s", "200s/s", "p50, ms", "p95, ms", "p99, ms", "answers", "mean batch", "generator, cores")
     reasons = {t.mean_batch_missing for load in found.values() for t in _all(load) if t.mean_batch_missing}
     missing = f"\n\nNo mean batch: {'; '.join(sorted(reasons))}." if reasons else ""
-    return _table(head, rows) + missing
+    return table(head, rows) + missing
 
 
 def _all(load: LoadResult) -> list[Traffic]:
@@ -171,7 +163,7 @@ def rates(found: Mapping[str, LoadResult]) -> str:
         for trial in sorted(load.trials, key=lambda trial: trial.rate or 0.0)
     ]
     head = ("graph", "due/s", "200s/s", "p50, ms", "p95, ms", "p99, ms", "answers", "held")
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def pipeline(found: PipelineResult) -> str:
@@ -200,7 +192,7 @@ def pipeline(found: PipelineResult) -> str:
     )
     threads = found.sizes[0].threads if found.sizes else 0
     return (
-        f"{_table(head, rows)}\n\nFilter `{found.variant}`, batch {found.batch_size}; the first four on one thread, "
+        f"{table(head, rows)}\n\nFilter `{found.variant}`, batch {found.batch_size}; the first four on one thread, "
         f"the others with {threads}."
     )
 
@@ -223,7 +215,3 @@ def _spread(spread: Spread) -> tuple[str, str]:
 
 def _ms(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))

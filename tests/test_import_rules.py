@@ -15,7 +15,7 @@ PACKAGES = ("wbc", "training", "export", "benchmarks")
 
 LAYERS = (
     ("wbc.labels", "wbc.errors", "wbc.settings"),
-    ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential"),
+    ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.markdown"),
     ("wbc.explain",),
     ("wbc.bundle",),
     ("wbc.inference", "wbc.saliency"),

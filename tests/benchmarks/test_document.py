@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import DOCUMENT, RESULTS
-from benchmarks.document import tables, with_tables
+from benchmarks.document import tables, with_results
 from benchmarks.machine import Machine
 from benchmarks.record import (
     BundleUsed,
@@ -121,7 +121,7 @@ def results(load: LoadResult, *, v1_ms: float = 5, int8_ms: float = 15, load_sha
 def test_the_document_shows_the_committed_results() -> None:
     committed = Results.in_folder(RESULTS)
     text = DOCUMENT.read_text()
-    assert with_tables(text, committed) == text, "run `wbc bench all`, or commit what it wrote"
+    assert with_results(text, committed) == text, "run `wbc bench all`, or commit what it wrote"
 
 
 def test_no_short_run_is_committed() -> None:
@@ -181,10 +181,10 @@ def test_the_highest_rate_held_answers_everything_in_time() -> None:
 
 def test_every_table_is_renewed_and_nothing_else() -> None:
     text, made = DOCUMENT.read_text(), results(loaded())
-    renewed = with_tables(text, made)
+    renewed = with_results(text, made)
     assert "25.0x (25.0 over 1.00 images/s)" in renewed
     assert "Not measured yet" not in renewed
-    assert with_tables(renewed, made) == renewed
+    assert with_results(renewed, made) == renewed
     assert renewed.split("<!-- table:")[0] == text.split("<!-- table:")[0]
 
 
@@ -197,7 +197,7 @@ def test_a_short_run_and_changed_files_are_said() -> None:
 
 def test_a_document_with_other_marks_is_refused() -> None:
     with pytest.raises(DataError, match="the document marks no table; expected targets"):
-        with_tables("# Performance\n", results(loaded()))
+        with_results("# Performance\n", results(loaded()))
 
 
 def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from training.evaluation import markdown
 from training.evaluation.results import EVALUATION, EvaluationResult, read_evaluation
-from wbc.errors import DataError
+from wbc.markdown import with_tables
 from wbc.settings import REPOSITORY, settings
 
 DOCUMENT = REPOSITORY / "docs" / "evaluation.md"
@@ -29,27 +28,19 @@ def tables(result: EvaluationResult) -> Mapping[str, str]:
     }
 
 
-def with_tables(text: str, result: EvaluationResult) -> str:
-    """The document with every table between `<!-- table: NAME -->` and `<!-- end -->` renewed.
+def with_results(text: str, result: EvaluationResult) -> str:
+    """The document with every table renewed.
 
     Raises:
         DataError: a table has no marks, or marks name no table.
     """
-    made = tables(result)
-    marks = re.findall(r"<!-- table: (.+?) -->", text)
-    if sorted(marks) != sorted(made):
-        raise DataError(f"the document marks {', '.join(marks) or 'no table'}; expected {', '.join(made)}")
-    for name, table in made.items():
-        start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
-        before, rest = text.split(start, 1)
-        text = f"{before}{start}\n{table}\n\n{end}{rest.split(end, 1)[1]}"
-    return text
+    return with_tables(text, tables(result))
 
 
 def main() -> None:
     """Renew the tables of this repository's document."""
     document: Path = DOCUMENT
-    document.write_text(with_tables(document.read_text(), read_evaluation(settings().bundle / EVALUATION)))
+    document.write_text(with_results(document.read_text(), read_evaluation(settings().bundle / EVALUATION)))
 
 
 if __name__ == "__main__":

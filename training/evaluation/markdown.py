@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from training.evaluation.results import AblationRow, DomainResult, HeldOutChoice
 from training.rejection import Rejection
 from wbc.labels import CLASSES
+from wbc.markdown import table
 
 
 def overview(domains: Sequence[DomainResult]) -> str:
@@ -114,9 +115,3 @@ def held_out(choices: Sequence[HeldOutChoice]) -> str:
         for c in choices
     ]
     return table(head, cells)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -165,7 +165,7 @@ def _warning(words: str) -> str:
 
 
 def _html(table: str) -> str:
-    """A table of `markdown.table` as HTML."""
+    """A table of `wbc.markdown.table` as HTML."""
     lines = [[escape(cell.strip()) for cell in line.strip("| ").split(" | ")] for line in table.splitlines()]
     head = "".join(f"<th>{cell}</th>" for cell in lines[0])
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines[2:])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from wbc.errors import DataError
+from wbc.markdown import table
 
 BEGIN, END = "<!-- check-saliency: begin -->", "<!-- check-saliency: end -->"
 """Marks in a document; what stands between them is generated."""
@@ -28,9 +29,9 @@ def tables(results: Results) -> str:
         f"Bundle `{bundle['name']}` {bundle['version']} (`{bundle['sha256'][:12]}`), {image['count']} images of "
         f"{image['split']}, seed {results['seed']}, {sum(results['wall_time_s'].values()):.0f} s; {used}. "
         f"Intervals: {results['intervals']}.",
-        _table(("check", "result", "verdict"), _checks(results)),
+        table(("check", "result", "verdict"), _checks(results)),
         "**Rank correlation with the trained model's map**, layers randomised from the head down to the one named:",
-        _table(
+        table(
             ("down to", "Spearman"),
             [
                 (f"`{s['randomised_down_to']}`", _number(s["rank_correlation"]))
@@ -38,11 +39,11 @@ def tables(results: Results) -> str:
             ],
         ),
         "**Area under the curves** of the calibrated probability:",
-        _table(
+        table(
             ("", "Grad-CAM", "random map", "centred Gaussian"), [_areas(results, k) for k in ("insertion", "deletion")]
         ),
         "**Focus as it is served**, on the cell that was found:",
-        _table(
+        table(
             (
                 "split",
                 "images",
@@ -59,13 +60,13 @@ def tables(results: Results) -> str:
         f"Flagged is a lift below {results['off_cell']['min_focus_lift']}, the threshold in this bundle; 1% of these "
         f"images of {image['split']} lie below {results['off_cell']['splits'][0]['lift_quantiles']['0.01']:.3f}.",
         f"**The same by class**, {image['split']}. Strength is the map's maximum before it is scaled to 1, median:",
-        _table(
+        table(
             ("predicted", "images", "lift", "lift below 0", "strength, lift below 0", "strength, lift above 0"),
             [_class_row(name, row) for name, row in results["off_cell"]["splits"][0]["by_class"].items()],
         ),
         "**Background swaps**: share of the cells whose class changes, pasted back on their own background (the "
         "control) and on those of other images; share of all pastes that change it, and that change it to the donor's.",
-        _table(
+        table(
             (
                 "split",
                 "cells",
@@ -81,7 +82,7 @@ def tables(results: Results) -> str:
     if results["drawn_masks"] is not None:
         parts += [
             "**Where the map lies**, by hand-drawn masks:",
-            _table(
+            table(
                 ("map", "rho", "coverage", "lift", "share on the nucleus", "highest point on the cell"),
                 [
                     (name, *(_number(results["drawn_masks"][key][of]) for of in LOCATED))
@@ -176,9 +177,3 @@ def _number(estimate: Mapping[str, float] | None) -> str:
 
 def _verdict(entry: Results) -> str:
     return "passed" if entry["passed"] else "failed"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    titles = list(head)
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
