@@ -196,7 +196,7 @@ class Analyzer:
     gradcam = bentoml.depends(GradCam) if SETTINGS.gradcam else None
 
     def __init__(self) -> None:
-        self.bundle = Bundle.load(SETTINGS.bundle)
+        self.bundle = Bundle.load(SETTINGS.bundle).looking(SETTINGS.tta)
         self.pipeline = Pipeline(self.bundle)
         self.model = ModelInfo.of(self.bundle, graph=SETTINGS.graph)
         METRICS.model(self.model)

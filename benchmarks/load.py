@@ -96,6 +96,7 @@ def measure_load(config: LoadConfig, machine: Machine, say: Callable[[str], None
             "WBC_BUNDLE": str(config.bundle.resolve()),
             "WBC_THREADS": str(config.threads),
             "WBC_GRAPH": config.graph,
+            "WBC_TTA": "none",  # one view an image, as the bare session and the naive path have it
             "WBC_DEVICE": "cpu" if config.graph == "int8" else config.device,
             **config.environment,
         }

@@ -19,6 +19,7 @@ from training.calibrate import CalibrationConfig, calibrate
 from training.dataset import Split, prepare_all, read_split
 from training.fit import TrainingRecord
 from wbc.adaptation.review import ReviewThresholds
+from wbc.adaptation.tta import Mode
 from wbc.bundle import FAMILIARITY, GRAPHS, KERAS, MANIFEST, ONNX, Bundle, DataSource, Manifest, sha256, write_manifest
 from wbc.errors import ExportError
 from wbc.inference import OnnxClassifier
@@ -48,6 +49,7 @@ class ExportConfig:
         version: the bundle's version.
         source: what the model was trained on.
         half: round the weights to half precision first.
+        tta: views of an image.
         limit: `Val` images a class; 0 is all.
     """
 
@@ -58,6 +60,7 @@ class ExportConfig:
     version: str = "1"
     source: DataSource = PBC
     half: bool = True
+    tta: Mode = "none"
     limit: int = 0
 
 
@@ -129,6 +132,7 @@ def _manifest(
         preprocessing=record.preprocessing,
         preprocessing_probe=probe(Preprocessor(record.preprocessing)),
         temperature=1.0,
+        tta=config.tta,
         review=ReviewThresholds(min_confidence=0.0),
         gradcam_layer=ATTENTION,
         opset=OPSET,

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from wbc.adaptation.tta import MODES, Mode
 from wbc.settings import settings
 
 
@@ -23,9 +24,18 @@ from wbc.settings import settings
 @click.option("--name", default="densenet121-wbc", show_default=True, help="Name of the bundle.")
 @click.option("--bundle-version", default="1", show_default=True, help="Version of the bundle.")
 @click.option("--half/--single", default=True, show_default=True, help="Round the weights to half precision, or not.")
+@click.option("--tta", type=click.Choice(MODES), default="none", show_default=True, help="Views of an image.")
 @click.option("--limit", type=click.IntRange(min=0), default=0, help="Val images a class; 0 takes all.")
 def export(
-    run: Path, *, output: Path | None, data_root: Path | None, name: str, bundle_version: str, half: bool, limit: int
+    run: Path,
+    *,
+    output: Path | None,
+    data_root: Path | None,
+    name: str,
+    bundle_version: str,
+    half: bool,
+    tta: Mode,
+    limit: int,
 ) -> None:
     """Turn the training run in folder RUN into a model bundle.
 
@@ -42,6 +52,7 @@ def export(
             name=name,
             version=bundle_version,
             half=half,
+            tta=tta,
             limit=limit,
         )
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -128,6 +128,10 @@ class Bundle:
                 "version that wrote it"
             )
         return cls(path, manifest)
+
+    def looking(self, tta: Mode | None) -> Bundle:
+        """The same bundle with other views; None leaves its own."""
+        return self if tta is None else replace(self, manifest=self.manifest.model_copy(update={"tta": tta}))
 
     @property
     def onnx_path(self) -> Path:

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
         "info", description="least level that is logged; `info` has a line a request"
     )
     api_key: SecretStr | None = Field(None, description="key that requests must bring in the header X-API-Key")
+    tta: Literal["none", "light", "auto"] | None = Field(
+        None, description="views of an image, `none`, `light` or `auto`; the bundle's where it is not set"
+    )
     gradcam: bool = Field(True, description="load the Keras graph beside the ONNX graph, for Grad-CAM on any layer")
 
     explain_timeout_s: PositiveFloat = Field(8.0, description="longest time of a report, over all providers")
