@@ -63,7 +63,7 @@ head-study: setup
 
 # Exact versions and hashes of everything, from the ranges in pyproject.toml; what a Bento needs is a part of it.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \
-	--no-annotate --quiet
+	--no-annotate --no-strip-extras --quiet
 lock: setup
 	$(COMPILE) --extra dev --upgrade -o requirements.lock
 	$(COMPILE) --extra keras --constraint requirements.lock -o requirements-serve.lock
