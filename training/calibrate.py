@@ -80,7 +80,7 @@ def calibrate(bundle: Bundle, config: CalibrationConfig) -> Bundle:
         min_confidence=fit_min_confidence(confidence, correct),
         max_distance=round(max_distance, 4),
         max_cells=fit_max_cells(val.cells),
-        # No floor at 0: the maps of a third of PBC's eosinophils lie below it, and their answers are right.
+        # No floor at 0: the maps of a quarter of PBC's eosinophils lie below it, and their answers are right.
         min_focus_lift=fit_min_focus_lift(val.lift[np.isfinite(val.lift)], least=-1.0),
         **least,
     )
