@@ -39,6 +39,7 @@ def onnx_ms(model: keras.Model, threads: int, repeats: int = 20) -> float:
     import onnxruntime as ort
     import tensorflow as tf
     import tf2onnx
+    from onnx import numpy_helper
 
     size = model.input_shape[1]
 
@@ -47,6 +48,13 @@ def onnx_ms(model: keras.Model, threads: int, repeats: int = 20) -> float:
         return model(image, training=False)[MAIN]
 
     graph, _ = tf2onnx.convert.from_function(forward, input_signature=forward.input_signature, opset=17)
+    # A layer's constant tensors are captured as further inputs, in EfficientNet for one.
+    captures = forward.get_concrete_function().graph.captures
+    constants = {inner.name: value.numpy() for value, inner in captures if value.dtype != tf.resource}
+    graph.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    kept = [given for given in graph.graph.input if given.name not in constants]
+    del graph.graph.input[:]
+    graph.graph.input.extend(kept)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     with tempfile.TemporaryDirectory() as folder:

@@ -36,7 +36,7 @@ LOCKS = {
     "slim": ROOT / "requirements-serve-slim.lock",
     "gpu": ROOT / "requirements-serve-gpu.lock",
 }
-PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
+PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def pins(text: str) -> dict[str, str]:
     """Version by package; every line is a pin."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith((" ", "#"))]
     found = {name: version for name, version, _ in PIN.findall(text)}
-    assert {line.partition("==")[0] for line in lines} == set(found)
+    assert {re.split(r"\[|==", line)[0] for line in lines} == set(found)
     return found
 
 

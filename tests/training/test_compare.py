@@ -11,6 +11,7 @@ from conftest import tiny_backbone
 from training.batches import MAIN
 from training.compare import FAST, compare
 from training.config import TrainingConfig
+from training.latency import onnx_ms
 from wbc.errors import InvalidParameter
 from wbc.nn.classifier import build_classifier
 
@@ -58,3 +59,10 @@ def test_unknown_models_are_refused_before_anything_is_trained(settings_for):
 def test_fast_names_settings_that_exist():
     assert FAST.keys() <= TrainingConfig.model_fields.keys()
     TrainingConfig(**FAST)
+
+
+def test_a_network_with_constant_tensors_is_timed_in_onnx_runtime():
+    image = keras.Input((32, 32, 3), dtype="uint8", name="image")
+    x = keras.layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 4.0, 4.0])(image)
+    logits = keras.layers.Dense(5, name=MAIN)(keras.layers.GlobalAveragePooling2D()(x))
+    assert onnx_ms(keras.Model(image, {MAIN: logits}), threads=1, repeats=1) > 0
