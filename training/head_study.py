@@ -37,18 +37,11 @@ LEAST_IMAGES = 10
 """Images that a class needs in a split to count in its balanced accuracy."""
 
 ROWS: dict[str, dict[str, Any]] = {
-    "224 px, no filter": {"input_reduction": 1, "preprocessing": "none", "balance": 0.5, "label_smoothing": 0.05},
-    "halved in the graph": {"input_reduction": 2, "preprocessing": "none", "balance": 0.5, "label_smoothing": 0.05},
-    "halved, filter v1": {"input_reduction": 2, "preprocessing": "v1", "balance": 0.5, "label_smoothing": 0.05},
-    "halved, v1, classes alike": {"input_reduction": 2, "preprocessing": "v1", "balance": 1.0, "label_smoothing": 0.05},
-    "halved, v1, alike, smoothing 0.1": {
-        "input_reduction": 2,
-        "preprocessing": "v1",
-        "balance": 1.0,
-        "label_smoothing": 0.1,
-    },
-    "halved, v1, alike, focal": {
-        "input_reduction": 2,
+    "no filter": {"preprocessing": "none", "balance": 0.5, "label_smoothing": 0.05},
+    "v1": {"preprocessing": "v1", "balance": 0.5, "label_smoothing": 0.05},
+    "v1, classes alike": {"preprocessing": "v1", "balance": 1.0, "label_smoothing": 0.05},
+    "v1, classes alike, smoothing 0.1": {"preprocessing": "v1", "balance": 1.0, "label_smoothing": 0.1},
+    "v1, classes alike, focal loss": {
         "preprocessing": "v1",
         "balance": 1.0,
         "label_smoothing": 0.0,

@@ -27,6 +27,7 @@ def main(weights: str, seeds: int, epochs: int, features: Path, limit: int, outp
         data_root=settings().data_root,
         weights=weights,
         framing="mode=cell,canonical=0.30",
+        input_reduction=2,
         phase1_epochs=epochs,
         batch_size=64,
         limit=limit,

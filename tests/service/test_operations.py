@@ -20,8 +20,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.contract import contract_of
 from tests.drawn import drawn_cell
 from tests.served import ROOT, Served
+from wbc.bundle import Bundle
 from wbc.images import encode_png
 from wbc.labels import CLASSES
+from wbc.settings import Settings
 
 KEY = {"X-API-Key": "open sesame"}
 SECRET_NAME = "Jane Doe.png"
@@ -59,6 +61,11 @@ def documented() -> dict[str, tuple[str, set[str]]]:
     text = (ROOT / "docs" / "architecture.md").read_text()
     rows = re.findall(r"^\| `(wbc_\w+)` \| (\w+) \|([^|]*)\|", text, re.MULTILINE)
     return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+
+
+def test_the_operator_chooses_the_views(answers: dict[str, httpx.Response]) -> None:
+    assert Bundle.load(Settings().bundle).manifest.tta == "auto"
+    assert answers["which-model"].json()["tta"] == "none"
 
 
 def test_metrics_are_those_of_the_table(operated_server: Served, answers: dict[str, httpx.Response]) -> None:
