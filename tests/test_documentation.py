@@ -20,7 +20,6 @@ from tests.served import ROOT
 from training.card import render
 from training.evaluation.readme import with_results
 from training.evaluation.results import EVALUATION, read_evaluation
-from training.head_study import table
 from wbc.bundle import Bundle
 from wbc.cli import main
 from wbc.images import encode_jpeg
@@ -62,11 +61,6 @@ def test_the_run_of_the_shipped_model_is_told_as_recorded() -> None:
         for row in csv.DictReader(file):
             shares = " | ".join(f"{100 * float(row[name]):.2f}" for name in ("val_accuracy", "val_balanced_accuracy"))
             assert f"| {row['epoch']} | {row['phase']} | {float(row['loss']):.4f} | {shares} |" in told
-
-
-def test_the_study_of_heads_is_told_as_measured() -> None:
-    found = json.loads((ROOT / "docs" / "results" / "head_study.json").read_text())
-    assert table(found) in (ROOT / "docs" / "decisions" / "0004-what-the-network-sees.md").read_text()
 
 
 def test_filter_comparison_is_told_as_measured() -> None:
