@@ -63,6 +63,10 @@ def test_the_run_of_the_shipped_model_is_told_as_recorded() -> None:
             assert f"| {row['epoch']} | {row['phase']} | {float(row['loss']):.4f} | {shares} |" in told
 
 
+def test_the_comparison_of_backbones_is_told_as_it_was_written() -> None:
+    assert (ROOT / "docs" / "results" / "backbones_fast.md").read_text() in (ROOT / "docs" / "training.md").read_text()
+
+
 def test_filter_comparison_is_told_as_measured() -> None:
     told = (ROOT / "docs" / "decisions" / "0003-filter-of-the-first-model.md").read_text()
     for variant, found in json.loads((ROOT / "docs" / "results" / "filter_comparison.json").read_text()).items():
