@@ -67,6 +67,13 @@ def test_the_comparison_of_backbones_is_told_as_it_was_written() -> None:
     assert (ROOT / "docs" / "results" / "backbones_fast.md").read_text() in (ROOT / "docs" / "training.md").read_text()
 
 
+def test_the_rates_of_scoring_are_told_as_measured() -> None:
+    told = (ROOT / "docs" / "scoring.md").read_text()
+    for run in json.loads((ROOT / "benchmarks" / "results" / "score.json").read_text())["runs"]:
+        rates = f"{run['images_per_second']:.1f} | {run['images_per_second_steady']:.1f}"
+        assert f"| {run['engine']} | {run['workers']} | {run['images']} | {rates} |" in told
+
+
 def test_filter_comparison_is_told_as_measured() -> None:
     told = (ROOT / "docs" / "decisions" / "0003-filter-of-the-first-model.md").read_text()
     for variant, found in json.loads((ROOT / "docs" / "results" / "filter_comparison.json").read_text()).items():
