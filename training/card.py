@@ -88,8 +88,8 @@ def _results(domains: Sequence[DomainResult]) -> Iterable[str]:
     yield (
         "Percent with 95% intervals: Wilson for accuracy, bootstrap within classes for the averages, which run over "
         "the classes present. *Majority* is the accuracy of always giving the most frequent class. "
-        "Weights, temperature and thresholds were fitted on the training device alone. The recipe itself (filter, scale "
-        "of the picture, views) was decided with other devices in view: their rows are somewhat optimistic for a "
+        "Weights, temperature and thresholds were fitted on the training device alone. The recipe itself (filter, "
+        "scale of the picture, views) was decided with other devices in view: their rows are somewhat optimistic for a "
         "device that nobody has seen."
     )
     yield markdown.overview(domains)
