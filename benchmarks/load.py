@@ -49,7 +49,7 @@ class LoadConfig:
         trials: rates that are tried for the highest that is held.
         warm_up_s: before the first measurement, and uncounted at the start of each.
         naive_s, single_s, saturated_s, trial_s, overload_s: length of each stretch, warm-up included.
-        environment: settings of the server, `WBC_*`.
+        environment: settings of the server, `WBC_*`; one view an image, as the bare session and the naive path have it.
         quick: whether it is a short run.
     """
 
@@ -70,7 +70,7 @@ class LoadConfig:
     saturated_s: float = 15.0
     trial_s: float = 20.0
     overload_s: float = 20.0
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=lambda: {"WBC_TTA": "none"})
     quick: bool = False
 
 
@@ -96,7 +96,6 @@ def measure_load(config: LoadConfig, machine: Machine, say: Callable[[str], None
             "WBC_BUNDLE": str(config.bundle.resolve()),
             "WBC_THREADS": str(config.threads),
             "WBC_GRAPH": config.graph,
-            "WBC_TTA": "none",  # one view an image, as the bare session and the naive path have it
             "WBC_DEVICE": "cpu" if config.graph == "int8" else config.device,
             **config.environment,
         }

@@ -47,6 +47,12 @@ class Targets:
         return wanted, weights
 
 
+def balancing_weights(labels: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
+    """How often each image is to be drawn, (N,): the smaller its class, the more; 0 as found, 1 all classes alike."""
+    counts = np.maximum(np.bincount(labels, minlength=len(CLASSES)), 1).astype(np.float64)
+    return np.asarray((counts.max() / counts[labels]) ** balance)
+
+
 def draw(
     weights: NDArray[np.float64], labels: NDArray[np.int64], size: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
@@ -113,8 +119,7 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         self.recipe, self.ramp_epochs = recipe, ramp_epochs
         self.seed = [seed] if isinstance(seed, int) else list(seed)
         self.targets, self.cache = targets or Targets(), cache or ImageCache(None)
-        counts = np.maximum(split.counts, 1).astype(np.float64)
-        self._weights = (counts.max() / counts[split.labels]) ** balance
+        self._weights = balancing_weights(split.labels, balance)
         self._pool = ThreadPoolExecutor(cores(workers), thread_name_prefix="prepare")
         self.begin(0)
 

@@ -144,12 +144,12 @@ def _familiarity(ask: _Asker, val: Answers) -> tuple[Familiarity, float]:
     train = ask(read_split(ask.config.data_root, ask.config.train_split, ask.config.train_images))
     folder = ask.config.data_root.parent / "unclassifiable" / "Train"
     unknown = [ask(split) for split in read_unknown(folder, ask.config.train_images)] if folder.is_dir() else []
-    fitted = [Familiarity.fit(train.embedding, train.labels, shrinkage=share) for share in SHRINKAGES]
     if not unknown:
-        usual = fitted[SHRINKAGES.index(0.3)]
+        usual = Familiarity.fit(train.embedding, train.labels)
         return usual, fit_max_distance(usual.distances(val.embedding), np.zeros(0))
     best: tuple[float, Familiarity, float] | None = None
-    for each in fitted:
+    for shrinkage in SHRINKAGES:
+        each = Familiarity.fit(train.embedding, train.labels, shrinkage=shrinkage)
         far = [each.distances(kind.embedding) for kind in unknown]
         threshold = fit_max_distance(each.distances(val.embedding), np.concatenate(far))
         # Each kind of cell weighs the same. What counts is what is found while few known ones are flagged.

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from training.batches import MAIN
 from training.dataset import prepare_all, read_split
+from training.metrics import balanced_accuracy_of_larger
 from training.record import TrainingRecord
 from wbc.nn.classifier import build_classifier, load_backbone_weights
 from wbc.preprocessing.pipeline import Preprocessor
@@ -34,12 +34,11 @@ def compare(runs: list[Path], splits: list[str], data_root: Path) -> dict[str, A
             images = prepare_all(split, Preprocessor(record.preprocessing), size)
             answers = model.predict(images, batch_size=32, verbose=0)[MAIN].argmax(axis=1)
             hits = answers == split.labels
-            frequent = [label for label in np.unique(split.labels) if (split.labels == label).sum() >= 10]
             rows[name] = {
                 "images": len(hits),
                 "accuracy": round(float(hits.mean()), 4),
                 "balanced_accuracy_of_classes_with_ten_or_more": round(
-                    float(np.mean([hits[split.labels == label].mean() for label in frequent])), 4
+                    balanced_accuracy_of_larger(split.labels, answers), 4
                 ),
             }
         kept = ("weights", "img_size", "phase1_epochs", "phase2_epochs", "seed")

@@ -19,22 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.augment import augment
-from training.batches import MAIN, Targets, draw
+from training.batches import MAIN, Targets, balancing_weights, draw
 from training.cache import ImageCache, resized
 from training.config import TrainingConfig
 from training.dataset import Split, cores, domains, read_split
 from training.fit import build_with
+from training.metrics import balanced_accuracy_of_larger
 from training.phases import compile_phase
 from training.prepare import data_of
 from training.references import fit_preprocessing
+from wbc import markdown
 from wbc.labels import CLASSES
 from wbc.nn.classifier import ATTENTION, Backbone, densenet121
 from wbc.preprocessing.pipeline import Preprocessor
 
 log = logging.getLogger("wbc.training")
-
-LEAST_IMAGES = 10
-"""Images that a class needs in a split to count in its balanced accuracy."""
 
 ROWS: dict[str, dict[str, Any]] = {
     "no filter": {"preprocessing": "none", "balance": 0.5, "label_smoothing": 0.05},
@@ -78,7 +77,7 @@ def study(
     devices = [name for name in domains(base.data_root) if not name.endswith("TestA")]
     found: dict[str, dict[str, list[float]]] = {}
     for name, changes in rows.items():
-        config = TrainingConfig.model_validate(base.model_dump() | changes | {"xai_sample_count": 0, "ema": 0.0})
+        config = TrainingConfig.model_validate({**base.model_dump(), **changes, "xai_sample_count": 0, "ema": 0.0})
         keras.backend.clear_session()
         network = build_with(backbone)(config)
         training, sets = _features(config, network, devices, folder)
@@ -87,7 +86,7 @@ def study(
             head = _trained(config.model_copy(update={"seed": seed}), network, *training)
             for split, (maps, labels) in sets.items():
                 answers = head.predict(maps, batch_size=128, verbose=0)[MAIN].argmax(axis=1)
-                scores[split].append(_balanced(answers, labels))
+                scores[split].append(balanced_accuracy_of_larger(labels, answers))
         found[name] = scores
         log.info("%s: %s", name, {split: np.round(values, 3).tolist() for split, values in scores.items()})
     return {
@@ -119,11 +118,11 @@ def leave_one_out(rows: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str
 def table(found: Mapping[str, Any]) -> str:
     """The study as Markdown: balanced accuracy in percent, mean over the seeds and their standard deviation."""
     splits = list(next(iter(found["rows"].values())))
-    lines = [f"| row | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
-    for name, scores in found["rows"].items():
-        cells = (f"{100 * np.mean(scores[split]):.1f} ± {100 * np.std(scores[split]):.1f}" for split in splits)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines.append("")
+    rows = [
+        (name, *(f"{100 * np.mean(scores[split]):.1f} ± {100 * np.std(scores[split]):.1f}" for split in splits))
+        for name, scores in found["rows"].items()
+    ]
+    lines = [markdown.table(("row", *splits), rows), ""]
     for device, row in found["left_out"].items():
         there = f"{100 * row['balanced_accuracy']:.1f} there"
         lines.append(f"- The other devices choose *{row['chosen']}* for {device}: {there}.")
@@ -182,8 +181,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __init__(self, config: TrainingConfig, maps: Features, labels: NDArray[np.int64]) -> None:
         super().__init__()
         self.maps, self.labels, self.size, self.targets = maps, labels, config.batch_size, Targets()
-        counts = np.maximum(np.bincount(labels, minlength=len(CLASSES)), 1)
-        weights = (counts.max() / counts[labels]) ** config.balance
+        weights = balancing_weights(labels, config.balance)
         draws = [
             draw(weights, labels, len(labels), np.random.default_rng([config.seed, epoch]))
             for epoch in range(config.phase1_epochs)
@@ -206,9 +204,3 @@ def _trained(config: TrainingConfig, network: keras.Model, maps: Features, label
     compile_phase(head, config, config.phase1_lr, len(batches), np.bincount(labels, minlength=len(CLASSES)).tolist())
     head.fit(batches, epochs=1, shuffle=False, verbose=0)
     return head
-
-
-def _balanced(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Mean recall of the classes with at least `LEAST_IMAGES` images."""
-    frequent = [label for label in range(len(CLASSES)) if (labels == label).sum() >= LEAST_IMAGES]
-    return float(np.mean([(answers[labels == label] == label).mean() for label in frequent]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from training.config import TrainingConfig
-from training.head_study import study
+from training.head_study import study, table
 from wbc.settings import settings
 
 
@@ -18,7 +18,7 @@ from wbc.settings import settings
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Heads a row.")
 @click.option("--epochs", default=4, show_default=True, type=click.IntRange(1), help="Of a head.")
 @click.option("--features", default="runs/features", show_default=True, type=click.Path(path_type=Path))
-@click.option("--limit", default=0, help="Images a class of each split, for a trial.")
+@click.option("--limit", default=0, type=click.IntRange(0), help="Images a class of each split, for a trial.")
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
 def main(weights: str, seeds: int, epochs: int, features: Path, limit: int, output: Path) -> None:
     """Compare what the network sees and learns by, on the frozen backbone."""
@@ -35,6 +35,7 @@ def main(weights: str, seeds: int, epochs: int, features: Path, limit: int, outp
     found = study(base, range(1, seeds + 1), features)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(found, indent=2) + "\n")
+    click.echo(table(found))
 
 
 if __name__ == "__main__":

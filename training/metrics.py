@@ -122,6 +122,12 @@ def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64], *, se
     )
 
 
+def balanced_accuracy_of_larger(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> float:
+    """Mean recall of the classes with at least `ENOUGH` images, of class indices (N,); one at least has as many."""
+    confusion = confusion_matrix(labels, answers, labels=range(len(CLASSES)))
+    return float(balanced_accuracy(confusion[None], confusion.sum(axis=1) >= ENOUGH)[0])
+
+
 def balanced_accuracy(confusion: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Mean recall of the chosen classes, each with support, from (R, C, C) to (R,)."""
     hits = np.diagonal(confusion, axis1=1, axis2=2)[:, chosen]

@@ -9,7 +9,7 @@ from training import head_study
 
 def test_rows_and_seeds_are_scored_on_features_that_are_computed_once(settings_for, tmp_path, monkeypatch):
     rows = {"none": {"preprocessing": "none"}, "v2, halved": {"preprocessing": "v2", "input_reduction": 2}}
-    monkeypatch.setattr(head_study, "LEAST_IMAGES", 1)
+    monkeypatch.setattr("training.metrics.ENOUGH", 1)
     config = settings_for()
     found = head_study.study(config, (1, 2), tmp_path / "kept", rows=rows, backbone=tiny_backbone)
     assert list(found["rows"]) == list(rows)

@@ -49,7 +49,7 @@ def build_classifier(
         attention_ratio: reduction of the channel attention.
         input_reduction: 1, or 2 to halve the picture inside the graph. DenseNet121 then leaves out its last step of 2
             and dilates the block behind it (Chen et al. 2017, arXiv 1706.05587): the maps keep the grid of the whole
-            picture at about a third of the time, and the weights fit both.
+            picture, all blocks before work on a quarter of the places, and the weights fit both.
 
     Raises:
         InvalidParameter: another reduction.
