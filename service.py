@@ -79,10 +79,13 @@ class Classifier(Inner):
     """The ONNX graph; views of different requests share a batch."""
 
     def __init__(self) -> None:
-        from wbc.inference import OnnxClassifier
+        from wbc.inference import OnnxClassifier, serving_threads
 
         self.session = OnnxClassifier.of(
-            Bundle.load(SETTINGS.bundle), threads=SETTINGS.threads, device=SETTINGS.device, graph=SETTINGS.graph
+            Bundle.load(SETTINGS.bundle),
+            threads=serving_threads(SETTINGS.threads),
+            device=SETTINGS.device,
+            graph=SETTINGS.graph,
         )
         self.metrics = ClassifierMetrics()
 

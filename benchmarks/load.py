@@ -20,7 +20,7 @@ from benchmarks.record import BundleUsed, LoadResult, Spread, Traffic
 from benchmarks.server import Product, Server
 from wbc.analysis import Pipeline
 from wbc.bundle import Bundle
-from wbc.inference import cpu_quota
+from wbc.inference import serving_threads
 from wbc.settings import Device, Graph
 
 ENDPOINT = "/predict?explain=false"
@@ -39,7 +39,7 @@ class LoadConfig:
         bundle: folder of the model bundle.
         graph: that is served.
         images: folder of image files; None draws cells.
-        threads: of a forward pass; 0 takes the CPU quota.
+        threads: of a forward pass; 0 takes what the service and the bare session take by themselves.
         device: that forward passes run on; int8 runs on the CPU always.
         arrivals: of the open loads.
         naive: whether the naive path is measured beside it.
@@ -117,7 +117,7 @@ def measure_load(config: LoadConfig, machine: Machine, say: Callable[[str], None
                 images=described,
                 endpoint=ENDPOINT,
                 settings=config.environment,
-                threads=config.threads or cpu_quota(),
+                threads=serving_threads(config.threads),
                 provider=provider,
                 bare=bare,
                 naive=naive,

@@ -175,7 +175,7 @@ class LoadResult(Measured):
         images: where the pictures came from.
         endpoint: what was asked.
         settings: the server's settings that differ from their defaults.
-        threads: of a forward pass.
+        threads: of a forward pass in the service; the bare session has all cores unless both were told a number.
         provider: the execution provider of the bare session.
         bare: forward passes of the graph by batch size, nothing else running.
         naive: callers of the naive path; None where it was left out.

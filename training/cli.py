@@ -54,6 +54,30 @@ def train(context: click.Context, file: Path | None, resume: bool, dry_run: bool
     click.echo(f"report: {config.results_dir / 'report.html'}")
 
 
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the averaged model."
+)
+def average(runs: tuple[Path, ...], output: Path) -> None:
+    """Average the weights of RUNS, results folders.
+
+    The runs differ in their seed alone and began with the same weights, a `.keras` file: heads of their own have no
+    mean.
+    """
+    with _said_plainly():
+        from training.average import average_runs
+
+        record = average_runs(runs, output)
+    for run in record.averaged:
+        click.echo(f"seed {run['seed']}: {_scores(run)}")
+    click.echo(f"{output / 'model.keras'}: {_scores(record.model_dump())}")
+
+
+def _scores(values: Mapping[str, Any]) -> str:
+    return f"validation accuracy {values['val_accuracy']:.4f}, balanced {values['val_balanced_accuracy']:.4f}"
+
+
 @click.group()
 def data() -> None:
     """Look at a data set before learning from it."""

@@ -37,6 +37,7 @@ class TrainingRecord(BaseModel):
         unreadable: files that were left out, with the reason.
         stops: why a phase ended before its last epoch.
         parameters: weights of the model, statistics of batch norm included.
+        averaged: the runs whose mean the weights are, with the seed and the scores of each; empty for a single run.
     """
 
     config: dict[str, Any]
@@ -54,6 +55,7 @@ class TrainingRecord(BaseModel):
     unreadable: dict[str, str] = {}
     stops: dict[str, str] = {}
     parameters: int | None = None
+    averaged: list[dict[str, Any]] = []
 
 
 def versions(backend: str) -> dict[str, str]:

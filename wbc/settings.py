@@ -41,7 +41,11 @@ class Settings(BaseSettings):
     graph: Graph = Field(
         "fp32", description="precision of the graph that serves; the bundle has to offer it, and int8 is for CPUs"
     )
-    threads: int = Field(0, ge=0, description="threads of one forward pass; 0 takes the CPU quota")
+    threads: int = Field(
+        0,
+        ge=0,
+        description="threads of one forward pass; 0 takes half of the CPU quota in the service, all of it elsewhere",
+    )
     max_batch_size: int = Field(32, ge=2, description="most images in one forward pass of the service")
     max_concurrency: PositiveInt = Field(64, description="images in progress before 429 is answered")
     max_uploads: PositiveInt = Field(128, description="request bodies being received before 429 is answered")

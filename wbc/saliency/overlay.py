@@ -52,9 +52,8 @@ def overlay(
         foreground: the found cell; its outline is drawn where it is valid.
         opacity: of the strongest part of the map, 0 to 1.
     """
-    colours = INFERNO[grey(heat)].astype(np.float32)
-    alpha = (opacity * np.sqrt(heat))[..., None]
-    out: NDArray[np.uint8] = np.rint(rgb * (1.0 - alpha) + colours * alpha).astype(np.uint8)
+    alpha = opacity * np.sqrt(heat)
+    out = np.asarray(cv2.blendLinear(rgb, INFERNO[grey(heat)], 1.0 - alpha, alpha), np.uint8)
     if foreground.valid:
         outline, _ = cv2.findContours(foreground.cell.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(out, outline, -1, CONTOUR, 1, cv2.LINE_AA)
