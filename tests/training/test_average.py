@@ -66,7 +66,7 @@ def test_the_mean_of_a_run_with_itself_scores_as_the_run(seeds, tmp_path):
 def test_what_cannot_be_averaged_is_refused(seeds, tmp_path):
     with pytest.raises(InvalidParameter, match="received 1 runs; two or more"):
         average_runs(seeds[:1], tmp_path / "one")
-    with pytest.raises(InvalidParameter, match="has no training.json"):
+    with pytest.raises(InvalidParameter, match=r"has no training\.json"):
         average_runs([seeds[0], tmp_path], tmp_path / "none")
     other = tmp_path / "other"
     other.mkdir()
@@ -74,7 +74,7 @@ def test_what_cannot_be_averaged_is_refused(seeds, tmp_path):
     changed["config"]["weights"] = "another.keras"
     (other / "training.json").write_text(json.dumps(changed))
     (other / "model.keras").write_bytes((seeds[1] / "model.keras").read_bytes())
-    with pytest.raises(InvalidParameter, match="differs .* in weights; only seeds may"):
+    with pytest.raises(InvalidParameter, match=r"differs .* in weights; only seeds may"):
         average_runs([seeds[0], other], tmp_path / "mixed")
     with pytest.raises(InvalidParameter, match="holds a run already"):
         average_runs(seeds, seeds[0])
