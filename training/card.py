@@ -172,6 +172,12 @@ def _provenance(manifest: Manifest, result: EvaluationResult) -> Iterable[str]:
         f"- preprocessing `{spec.variant}`, colour normalisation `{spec.color_normalization}`, framing "
         f"`{spec.framing.mode}`, views `{manifest.tta}`",
     ]
+    if averaged := manifest.training.get("averaged"):
+        share, seeds = manifest.training.get("start_share", 0.0), ", ".join(str(run["seed"]) for run in averaged)
+        lines.append(
+            f"- weights: the mean of {len(averaged)} training runs (seeds {seeds})"
+            + (f", {share:.0%} of it the weights that they began with" if share else "")
+        )
     if manifest.versions:
         lines.append("- " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items()))
     yield "\n".join(lines)

@@ -59,7 +59,14 @@ def train(context: click.Context, file: Path | None, resume: bool, dry_run: bool
 @click.option(
     "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the averaged model."
 )
-def average(runs: tuple[Path, ...], output: Path) -> None:
+@click.option(
+    "--start-share",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share in the mean of the weights that the runs began with.",
+)
+def average(runs: tuple[Path, ...], output: Path, start_share: float) -> None:
     """Average the weights of RUNS, results folders.
 
     The runs differ in their seed alone and began with the same weights, a `.keras` file: heads of their own have no
@@ -68,7 +75,7 @@ def average(runs: tuple[Path, ...], output: Path) -> None:
     with _said_plainly():
         from training.average import average_runs
 
-        record = average_runs(runs, output)
+        record = average_runs(runs, output, start_share=start_share)
     for run in record.averaged:
         click.echo(f"seed {run['seed']}: {_scores(run)}")
     click.echo(f"{output / 'model.keras'}: {_scores(record.model_dump())}")

@@ -38,6 +38,7 @@ class TrainingRecord(BaseModel):
         stops: why a phase ended before its last epoch.
         parameters: weights of the model, statistics of batch norm included.
         averaged: the runs whose mean the weights are, with the seed and the scores of each; empty for a single run.
+        start_share: share in that mean of the weights that the runs began with.
     """
 
     config: dict[str, Any]
@@ -56,6 +57,7 @@ class TrainingRecord(BaseModel):
     stops: dict[str, str] = {}
     parameters: int | None = None
     averaged: list[dict[str, Any]] = []
+    start_share: float = 0.0
 
 
 def versions(backend: str) -> dict[str, str]:

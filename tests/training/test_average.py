@@ -11,6 +11,7 @@ from conftest import tiny_backbone
 from drawn import write_dataset
 
 from training.average import average_runs
+from training.average_study import study
 from training.config import TrainingConfig
 from training.fit import TrainingRecord, train
 from wbc.errors import InvalidParameter
@@ -78,3 +79,26 @@ def test_what_cannot_be_averaged_is_refused(seeds, tmp_path):
         average_runs([seeds[0], other], tmp_path / "mixed")
     with pytest.raises(InvalidParameter, match="holds a run already"):
         average_runs(seeds, seeds[0])
+
+
+def test_a_share_of_the_start_moves_the_mean_back(seeds, tmp_path):
+    record = average_runs(seeds, tmp_path / "back", start_share=0.25)
+    assert record.start_share == 0.25
+    start = weights(seeds[0].parent / "start")
+    for moved, begun, one, other in zip(weights(tmp_path / "back"), start, *map(weights, seeds), strict=True):
+        np.testing.assert_allclose(moved, 0.25 * begun + 0.75 * (one + other) / 2, atol=1e-6)
+
+
+def test_the_study_scores_runs_start_and_means(seeds):
+    found = study(seeds, shares=(0.0, 1.0))
+    assert found["seeds"] == [1, 2]
+    assert {name: len(row["Val"]) for name, row in found["rows"].items()} == {
+        "start": 1,
+        "run": 2,
+        "mean": 1,
+        "mean, 100% start": 1,
+    }
+    assert found["rows"]["mean, 100% start"] == found["rows"]["start"]
+    record = TrainingRecord.model_validate_json((seeds[0] / "training.json").read_bytes())
+    assert found["accuracy"]["run"]["Val"][0] == pytest.approx(record.val_accuracy)
+    assert found["left_out"] == {}  # no other device here
