@@ -60,7 +60,7 @@ benchmarks: setup
 # The shipped model from the backbone BACKBONE: a frozen phase, from it a fine-tuned run for each of SEEDS, and their mean
 # with SHARE of the weights that they began with. An hour and a half on two cores; each `wbc train` resumes with --resume.
 SEEDS ?= 1 2 3
-SHARE ?= 0
+SHARE ?= 0.25
 RUNS = $(SEEDS:%=runs/seed%)
 RECIPE = $(BIN)/wbc train --config training/recipes/default.yaml
 model: setup

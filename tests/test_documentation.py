@@ -20,6 +20,7 @@ from tests.served import ROOT
 from training.card import render
 from training.evaluation.readme import with_results
 from training.evaluation.results import EVALUATION, read_evaluation
+from training.head_study import table
 from wbc.bundle import Bundle
 from wbc.cli import main
 from wbc.images import encode_jpeg
@@ -55,12 +56,23 @@ def test_evaluation_is_of_the_shipped_bundle_and_passes_its_floor() -> None:
     assert test_a.metrics.images == 1545
 
 
-def test_the_run_of_the_shipped_model_is_told_as_recorded() -> None:
+def test_the_runs_of_the_shipped_model_are_told_as_recorded() -> None:
     told = (ROOT / "docs" / "training.md").read_text()
-    with (ROOT / "docs" / "results" / "shipped_run" / "history.csv").open() as file:
-        for row in csv.DictReader(file):
-            shares = " | ".join(f"{100 * float(row[name]):.2f}" for name in ("val_accuracy", "val_balanced_accuracy"))
-            assert f"| {row['epoch']} | {row['phase']} | {float(row['loss']):.4f} | {shares} |" in told
+    files = sorted((ROOT / "docs" / "results" / "shipped_run").glob("*.csv"))
+    histories = [file for file in files if file.stem != "split_summary"]
+    assert len(histories) == 4
+    for history in histories:
+        with history.open() as file:
+            for row in csv.DictReader(file):
+                shares = " | ".join(
+                    f"{100 * float(row[name]):.2f}" for name in ("val_accuracy", "val_balanced_accuracy")
+                )
+                assert f"| {history.stem} | {row['epoch']} | {float(row['loss']):.4f} | {shares} |" in told
+
+
+def test_the_study_of_averages_is_told_as_measured() -> None:
+    found = json.loads((ROOT / "docs" / "results" / "average_study.json").read_text())
+    assert table(found) in (ROOT / "docs" / "decisions" / "0004-what-the-network-sees.md").read_text()
 
 
 def test_the_comparison_of_backbones_is_told_as_it_was_written() -> None:

@@ -1,8 +1,8 @@
 """The mean of several runs' weights: one network at the cost of one, for runs that went out from the same weights.
 
 Fine-tuned from one starting point, runs that differ in their seed end close enough together that the network between
-them is sound, and as good as all of them asked together (Wortsman et al. 2022, "Model soups"). The way back to the
-start gives up some of what was learnt of the training device for what held on others (Wortsman et al. 2022, "Robust
+them is sound, and close to what all of them give asked together (Wortsman et al. 2022, "Model soups"). The way back to
+the start gives up some of what was learnt of the training device for what held on others (Wortsman et al. 2022, "Robust
 fine-tuning"). Runs with heads of their own have no mean: it is noise, which the scores on the validation split show.
 """
 

@@ -116,17 +116,19 @@ def leave_one_out(rows: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """The study as Markdown: balanced accuracy in percent, mean over the seeds and their standard deviation."""
+    """A study as Markdown: balanced accuracy in percent, mean over the seeds and, of several, their deviation."""
     splits = list(next(iter(found["rows"].values())))
-    rows = [
-        (name, *(f"{100 * np.mean(scores[split]):.1f} ± {100 * np.std(scores[split]):.1f}" for split in splits))
-        for name, scores in found["rows"].items()
-    ]
+    rows = [(name, *(_spread(scores[split]) for split in splits)) for name, scores in found["rows"].items()]
     lines = [markdown.table(("row", *splits), rows), ""]
     for device, row in found["left_out"].items():
         there = f"{100 * row['balanced_accuracy']:.1f} there"
         lines.append(f"- The other devices choose *{row['chosen']}* for {device}: {there}.")
     return "\n".join(lines) + "\n"
+
+
+def _spread(scores: Sequence[float]) -> str:
+    mean = f"{100 * np.mean(scores):.1f}"
+    return f"{mean} ± {100 * np.std(scores, ddof=1):.1f}" if len(scores) > 1 else mean
 
 
 def _features(
