@@ -61,6 +61,8 @@ class Recipe:
         bg_strength: share of the new background in the mix.
         stain_prob: probability of a stain shift in LAB.
         class_scales: factors on `crop_prob` and `bg_prob`, one a class in the order of the labels.
+        density_prob: probability of the stain jitter in optical density, with `robust`.
+        degradations: factor on the probabilities of what a worse camera does, with `robust`.
     """
 
     policy: Policy
@@ -69,6 +71,8 @@ class Recipe:
     bg_strength: float = 0.35
     stain_prob: float = 0.0
     class_scales: tuple[float, ...] = (1.0,) * len(CLASSES)
+    density_prob: float = 0.6
+    degradations: float = 1.0
 
 
 def augment(rgb: Rgb, rng: np.random.Generator, recipe: Recipe, label: int, ramp: float = 1.0) -> Rgb:
@@ -89,13 +93,13 @@ def augment(rgb: Rgb, rng: np.random.Generator, recipe: Recipe, label: int, ramp
     out = warp(_around_the_cell(rgb, rng, recipe, label), rng, GEOMETRY[recipe.policy])
     if recipe.policy == "published":
         return tone(out, rng, spread=0.1)
-    if rng.random() < 0.6:
+    if rng.random() < recipe.density_prob:
         out = stain_jitter(out, rng)
     if rng.random() < 0.3:
         out = white_balance(out, rng)
     out = tone(out, rng, spread=0.25)
     for probability, step in DEGRADATIONS:
-        if rng.random() < probability * ramp:
+        if rng.random() < probability * recipe.degradations * ramp:
             out = step(out, rng)
     return out
 

@@ -74,6 +74,13 @@ class TrainingConfig(BaseModel):
     lymphocyte_aug_scale: float = Field(
         0.6, ge=0, description="factor on a lymphocyte's crop and background probabilities"
     )
+    density_jitter_prob: float = Field(0.6, ge=0, le=1, description="robust: probability of a stain jitter in density")
+    degradations: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="robust: factor on the probabilities of blur, low resolution, noise and JPEG",
+    )
     balance: float = Field(0.5, ge=0, le=1, description="class balance of sampling: 0 as found, 1 all classes alike")
 
     img_size: int = Field(224, ge=32, le=224, description="side in pixels at which the network is trained")
@@ -181,6 +188,8 @@ class TrainingConfig(BaseModel):
             bg_strength=self.bg_randomization_strength,
             stain_prob=self.stain_jitter_prob,
             class_scales=tuple(scales.get(name, 1.0) for name in CLASSES),
+            density_prob=self.density_jitter_prob,
+            degradations=self.degradations,
         )
 
     @property

@@ -9,6 +9,7 @@ minute, so a choice can be made with several seeds where a whole training could 
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,19 +36,23 @@ from wbc.preprocessing.pipeline import Preprocessor
 
 log = logging.getLogger("wbc.training")
 
+ALIKE = {"preprocessing": "v1", "balance": 1.0, "label_smoothing": 0.1}
+
 ROWS: dict[str, dict[str, Any]] = {
     "no filter": {"preprocessing": "none", "balance": 0.5, "label_smoothing": 0.05},
     "v1": {"preprocessing": "v1", "balance": 0.5, "label_smoothing": 0.05},
     "v1, classes alike": {"preprocessing": "v1", "balance": 1.0, "label_smoothing": 0.05},
-    "v1, classes alike, smoothing 0.1": {"preprocessing": "v1", "balance": 1.0, "label_smoothing": 0.1},
+    "v1, classes alike, smoothing 0.1": ALIKE,
     "v1, classes alike, focal loss": {
         "preprocessing": "v1",
         "balance": 1.0,
         "label_smoothing": 0.0,
         "main_loss": "focal",
     },
+    "as the fourth, without stain jitter and degradation": {**ALIKE, "density_jitter_prob": 0.0, "degradations": 0.0},
+    "as the fourth, without degradation": {**ALIKE, "degradations": 0.0},
 }
-"""What is compared, each row a step from the one above it."""
+"""What is compared: the first rows are each a step from the one above, the last two take steps of augmentation away."""
 
 Features = NDArray[np.float16]
 """Feature maps before the attention block, (N, h, w, C)."""
@@ -152,7 +157,9 @@ def _features(
     def plain(split: Split) -> Callable[[int], NDArray[np.uint8]]:
         return lambda number: cache.prepared(split.paths[number], preprocessor, config.img_size)
 
-    train = (_kept(folder / f"{key}-train.npy", data.train, varied(data.train), backbone), data.train.labels)
+    recipe = f"{zlib.crc32(repr(config.recipe).encode()):08x}"
+    features = _kept(folder / f"{key}-{recipe}-train.npy", data.train, varied(data.train), backbone)
+    train = (features, data.train.labels)
     sets = {}
     for split in (data.val, *(read_split(config.data_root, name, config.limit) for name in devices)):
         sets[split.name] = (_kept(folder / f"{key}-{split.name}.npy", split, plain(split), backbone), split.labels)
