@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from wbc.bundle import PROBE_TOLERANCE, Bundle, Manifest, sha256, write_manifest
 from wbc.errors import BundleCorrupted, BundleError, BundleMismatch, BundleMissing, DeviceUnavailable, ModelError
-from wbc.inference import OUTPUTS, OnnxClassifier, Outputs, cpu_quota
+from wbc.inference import OUTPUTS, OnnxClassifier, Outputs, cpu_quota, serving_threads
 from wbc.labels import CLASSES
 from wbc.settings import Device
 
@@ -298,6 +298,14 @@ class TestGraph:
 
     def test_cpu_quota(self) -> None:
         assert cpu_quota() >= 1
+
+    @pytest.mark.parametrize(("quota", "threads"), [(1, 1), (2, 1), (3, 1), (8, 4)])
+    def test_half_of_the_cores_serve_unless_told_otherwise(
+        self, quota: int, threads: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("wbc.inference.cpu_quota", lambda: quota)
+        assert serving_threads() == threads
+        assert serving_threads(5) == 5
 
 
 class TestPacking:

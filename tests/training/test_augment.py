@@ -70,6 +70,15 @@ def test_strong_policies_leave_the_nucleus_to_be_found():
     assert np.mean(found) > 0.9
 
 
+def test_steps_of_the_robust_policy_are_left_out_by_their_settings(cell):
+    def version(recipe, ramp=1.0):
+        return augment(cell, np.random.default_rng(5), recipe, 0, ramp)
+
+    without = version(Recipe("robust", degradations=0.0))
+    np.testing.assert_array_equal(without, version(Recipe("robust"), ramp=0.0))
+    assert (version(Recipe("robust", degradations=0.0, density_prob=0.0)) != without).any()
+
+
 def test_the_ramp_scales_the_degradations_alone(cell, monkeypatch):
     drawn = []
     monkeypatch.setattr(
