@@ -32,7 +32,7 @@ FAST_PNG = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
 )
-"""How PNG is written: run lengths after one fixed filter, the fastest way of zlib's that keeps pictures of cells small."""
+"""How PNG is written: run lengths after one fixed filter, zlib's fastest way that keeps pictures of cells small."""
 
 MIN_SIDE = 16
 """Least width and height in pixels: below it no cell can be told from another."""
