@@ -73,7 +73,7 @@ model: setup
 
 # The runs of `make model`, their start and their means, compared on `Val` and on every other device.
 average-study: setup
-	$(BIN)/python -m training.average_study $(RUNS) --output docs/results/average_study.json
+	$(BIN)/python -m training.average_study_cli $(RUNS) --output docs/results/average_study.json
 
 # What the network sees and learns by, compared with three heads a row on the frozen backbone BACKBONE.
 head-study: setup

@@ -1,14 +1,15 @@
-"""`make average-study`: what averaging runs gives, and how far back to their start to go."""
+"""What averaging runs gives, and how far back to their start to go.
+
+`make average-study` runs it and writes docs/results/average_study.json.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from training.average import mean_model, move_to, read_runs
 from training.batches import MAIN
 from training.config import TrainingConfig
 from training.dataset import domains, prepare_all, read_split
-from training.head_study import leave_one_out, table
+from training.head_study import leave_one_out
 from training.metrics import balanced_accuracy_of_larger
 from training.prepare import data_of
 from wbc.preprocessing.pipeline import Preprocessor
@@ -88,19 +89,3 @@ def _answers(model: keras.Model, sets: Sets) -> dict[str, NDArray[np.int64]]:
     }
     log.info("%s", {split: round(float((found[split] == labels).mean()), 4) for split, (_, labels) in sets.items()})
     return found
-
-
-@click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(file_okay=False, path_type=Path))
-@click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
-def main(runs: tuple[Path, ...], output: Path) -> None:
-    """Compare RUNS, their start and their means."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    found = study(runs)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(found, indent=2) + "\n")
-    click.echo(table(found))
-
-
-if __name__ == "__main__":
-    main()
