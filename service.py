@@ -87,9 +87,7 @@ class Classifier(Inner):
             device=SETTINGS.device,
             graph=SETTINGS.graph,
         )
-        # The largest batch first: the runtime then has the memory that it will ever need, and smaller ones fit into it.
-        size = self.session.image_size
-        self.session(np.zeros((SETTINGS.max_batch_size, size, size, 3), np.uint8))
+        self.session.warm_up(SETTINGS.max_batch_size)
         self.metrics = ClassifierMetrics()
 
     @bentoml.api(

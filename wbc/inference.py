@@ -126,6 +126,14 @@ class OnnxClassifier:
         """The execution provider that is active."""
         return str(self._session.get_providers()[0])
 
+    def warm_up(self, count: int) -> None:
+        """Run the graph once on so many empty views, the most that will come: what it needs of memory it then has.
+
+        Smaller batches fit into that; without it memory grows whenever a larger one than before comes.
+        """
+        empty = np.zeros((count, self.image_size, self.image_size, 3), np.uint8)
+        self._session.run(None, {"image": empty})
+
     def __call__(self, views: NDArray[np.uint8]) -> Outputs:
         """Run the graph on uint8 (N, S, S, 3).
 

@@ -202,9 +202,10 @@ def _lengths(limit: int) -> Iterator[BadRequest]:
 
 
 def _methods() -> Iterator[BadRequest]:
-    for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "BREW"):
+    for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "PROPFIND"):
         payload = request(method=method, headers=())
         yield BadRequest(f"method: {method} /predict", payload, WRONG_METHOD, method=method)
+    yield BadRequest("method: BREW /predict, of no HTTP", request(method="BREW", headers=()), UNPARSED, parsed=False)
     for method in ("POST", "DELETE"):
         for target in ("/", "/model", "/web/app.js"):
             payload = request(method=method, target=target, headers=())
