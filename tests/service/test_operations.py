@@ -102,6 +102,30 @@ def test_metrics_count_what_was_asked(operated_server: Served, answers: dict[str
     assert sum(number for (name, _), number in samples.items() if name == "wbc_predictions_total") == 6
 
 
+def test_no_forward_pass_is_larger_than_the_setting(tiny_bundle: Path, cells: list[bytes], tmp_path: Path) -> None:
+    # BentoML's own limit counts calls: one of eight views would pass it.
+    with Served(
+        tmp_path,
+        BENTOML_HOME=str(tmp_path / "bentoml"),
+        WBC_BUNDLE=str(tiny_bundle),
+        WBC_GRADCAM="false",
+        WBC_TTA="light",
+        WBC_MAX_BATCH_SIZE="3",
+    ) as server:
+        answer = httpx.post(f"{server.url}/predict?explain=false", files={"file": cells[0]}, timeout=60)
+        assert answer.status_code == 200, answer.text
+        counted = httpx.get(f"{server.url}/metrics").text
+    samples = {
+        (sample.name, sample.labels.get("le")): sample.value
+        for family in text_string_to_metric_families(counted)
+        if family.name == "wbc_forward_batch_images"
+        for sample in family.samples
+    }
+    assert samples["wbc_forward_batch_images_sum", None] == 8
+    assert samples["wbc_forward_batch_images_count", None] == 3
+    assert samples["wbc_forward_batch_images_bucket", "4.0"] == 3
+
+
 def test_log_has_one_line_a_request(operated_server: Served, answers: dict[str, httpx.Response]) -> None:
     text = operated_server.log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
