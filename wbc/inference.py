@@ -127,9 +127,10 @@ class OnnxClassifier:
         return str(self._session.get_providers()[0])
 
     def warm_up(self, count: int) -> None:
-        """Run the graph once on so many empty views, the most that will come: what it needs of memory it then has.
+        """Run the graph once on so many empty views, the most that will come.
 
-        Smaller batches fit into that; without it memory grows whenever a larger one than before comes.
+        The runtime asks for most of its memory then and not under the first load. Many sizes of batches can still make
+        it ask for more (docs/robustness.md).
         """
         empty = np.zeros((count, self.image_size, self.image_size, 3), np.uint8)
         self._session.run(None, {"image": empty})
