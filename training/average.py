@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from training.batches import MAIN
+from training.cache import ImageCache
 from training.config import TrainingConfig, save_config
 from training.dataset import prepare_all
 from training.prepare import data_of
@@ -50,8 +51,9 @@ def average_runs(folders: Sequence[Path], output: Path, *, start_share: float = 
     if start_share:
         move_to(model, Path(records[0].config["weights"]), start_share)
     config = TrainingConfig.model_validate(records[0].config)
-    val = data_of(config).val
-    images = prepare_all(val, Preprocessor(records[0].preprocessing), config.img_size)
+    cache = ImageCache(config.cache_dir)
+    val = data_of(config, cache).val
+    images = prepare_all(val, Preprocessor(records[0].preprocessing), config.img_size, cache=cache)
     found = scores(model.predict(images, batch_size=config.batch_size, verbose=0)[MAIN], val.labels)
     runs = [
         {

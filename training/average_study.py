@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from training.average import mean_model, move_to, read_runs
 from training.batches import MAIN
+from training.cache import ImageCache
 from training.config import TrainingConfig
 from training.dataset import domains, prepare_all, read_split
 from training.head_study import leave_one_out
@@ -51,8 +52,9 @@ def study(folders: Sequence[Path], *, shares: Sequence[float] = SHARES) -> dict[
     start, models = Path(config.weights), [folder / "model.keras" for folder in folders]
     devices = [name for name in domains(config.data_root) if not name.endswith("TestA")]
     preprocessor, sets = Preprocessor(records[0].preprocessing), Sets()
-    for split in (data_of(config).val, *(read_split(config.data_root, name, config.limit) for name in devices)):
-        sets[split.name] = (prepare_all(split, preprocessor, config.img_size), split.labels)
+    cache = ImageCache(config.cache_dir)
+    for split in (data_of(config, cache).val, *(read_split(config.data_root, name, config.limit) for name in devices)):
+        sets[split.name] = (prepare_all(split, preprocessor, config.img_size, cache=cache), split.labels)
     answers = {
         "start": [_answers(keras.saving.load_model(start, compile=False), sets)],
         "run": [_answers(keras.saving.load_model(model, compile=False), sets) for model in models],

@@ -46,8 +46,7 @@ def train(context: click.Context, file: Path | None, resume: bool, dry_run: bool
         record = fit(config, resume=resume)
     click.echo(
         f"{config.results_dir / 'model.keras'}: epoch {record.best_epoch}, "
-        f"validation accuracy {record.val_accuracy:.4f}, balanced {record.val_balanced_accuracy:.4f}, "
-        f"{record.wall_time_s:.0f} s"
+        f"{_scores(record.model_dump())}, {record.wall_time_s:.0f} s"
     )
     for phase, why in record.stops.items():
         click.echo(f"phase {phase} ended early: {why}", err=True)

@@ -41,14 +41,9 @@ ALIKE = {"preprocessing": "v1", "balance": 1.0, "label_smoothing": 0.1}
 ROWS: dict[str, dict[str, Any]] = {
     "no filter": {"preprocessing": "none", "balance": 0.5, "label_smoothing": 0.05},
     "v1": {"preprocessing": "v1", "balance": 0.5, "label_smoothing": 0.05},
-    "v1, classes alike": {"preprocessing": "v1", "balance": 1.0, "label_smoothing": 0.05},
+    "v1, classes alike": {**ALIKE, "label_smoothing": 0.05},
     "v1, classes alike, smoothing 0.1": ALIKE,
-    "v1, classes alike, focal loss": {
-        "preprocessing": "v1",
-        "balance": 1.0,
-        "label_smoothing": 0.0,
-        "main_loss": "focal",
-    },
+    "v1, classes alike, focal loss": {**ALIKE, "label_smoothing": 0.0, "main_loss": "focal"},
     "as the fourth, without stain jitter and degradation": {**ALIKE, "density_jitter_prob": 0.0, "degradations": 0.0},
     "as the fourth, without degradation": {**ALIKE, "degradations": 0.0},
 }
