@@ -62,7 +62,7 @@ benchmarks: setup
 SEEDS ?= 1 2 3
 SHARE ?= 0.25
 RUNS = $(SEEDS:%=runs/seed%)
-RECIPE = $(BIN)/wbc train --config training/recipes/default.yaml
+RECIPE = $(BIN)/wbc train
 model: setup
 	$(RECIPE) --weights $(BACKBONE) --phase2-epochs 0 --results-dir runs/frozen
 	for seed in $(SEEDS); do $(RECIPE) --weights runs/frozen/model.keras --phase1-epochs 0 --seed $$seed \

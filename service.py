@@ -43,7 +43,7 @@ logs.configure(SETTINGS.log_format, SETTINGS.log_level)
 
 # BentoML closes a dependency's shared connection after 100 requests, under calls that are using it.
 LASTING = {"max_requests": 10**9, "max_age": 1e9}
-# The longest a full batch may wait before its callers are refused; a batch of 32 takes about a second on two cores.
+# The longest a full batch may wait before its callers are refused; all that is admitted takes half of it on two cores.
 BATCH_DEADLINE_MS = 20_000
 # BentoML's own line a request: the entry writes one with more in it, and BentoML's fails on headers that are no UTF-8.
 NO_ACCESS_LOG = {"access": {"enabled": False}}

@@ -51,9 +51,9 @@ class TrainingConfig(BaseModel):
     weights: str = Field("imagenet", description="where to start: none, imagenet, a .weights.h5 or a .keras file")
     seed: int = Field(1, ge=0, description="seed of weights, order and augmentation")
 
-    preprocessing: Variant = Field("none", description="enhancement filter before the network")
+    preprocessing: Variant = Field("v1", description="enhancement filter before the network")
     framing: Framing = Field(
-        Framing(), description="how the cell is framed: off, cell, or canonical=0.26,strength=0.75,..."
+        Framing(), description="how the cell is framed: off, cell, or canonical=0.3,strength=0.75,..."
     )
     color_normalization: Literal["none", "reinhard"] = Field(
         "none", description="stain normalisation before the filter"
@@ -63,7 +63,7 @@ class TrainingConfig(BaseModel):
     )
 
     augmentation: Policy = Field("robust", description="augmentation policy, before preprocessing")
-    augmentation_ramp: float = Field(0.3, ge=0, le=1, description="share of phase 2 over which degradations ramp in")
+    augmentation_ramp: float = Field(0.0, ge=0, le=1, description="share of phase 2 over which degradations ramp in")
     crop_prob: float = _step("crop_prob", "probability of a crop to the cell")
     bg_randomization_prob: float = _step("bg_randomization_prob", "probability of another background around the cell")
     bg_randomization_strength: float = Field(0.35, ge=0, le=1, description="share of the new background in the mix")
@@ -81,18 +81,18 @@ class TrainingConfig(BaseModel):
         le=1,
         description="robust: factor on the probabilities of blur, low resolution, noise and JPEG",
     )
-    balance: float = Field(0.5, ge=0, le=1, description="class balance of sampling: 0 as found, 1 all classes alike")
+    balance: float = Field(1.0, ge=0, le=1, description="class balance of sampling: 0 as found, 1 all classes alike")
 
     img_size: int = Field(224, ge=32, le=224, description="side in pixels at which the network is trained")
     input_reduction: Literal[1, 2] = Field(
-        1, description="2 halves the picture inside the graph and keeps the grid of the maps"
+        2, description="2 halves the picture inside the graph and keeps the grid of the maps"
     )
     batch_size: int = Field(32, ge=1, description="images a step")
     epoch_size: int = Field(0, ge=0, description="images an epoch; 0 is as many as the training split has")
     phase1_epochs: int = Field(2, ge=0, description="epochs with a frozen backbone")
-    phase2_epochs: int = Field(8, ge=0, description="epochs with the backbone unfrozen")
+    phase2_epochs: int = Field(3, ge=0, description="epochs with the backbone unfrozen")
     phase1_lr: float = Field(1e-3, gt=0, description="peak learning rate of phase 1")
-    phase2_lr: float = Field(2e-4, gt=0, description="peak learning rate of phase 2")
+    phase2_lr: float = Field(1e-4, gt=0, description="peak learning rate of phase 2")
     lr_patience: int = Field(
         0,
         ge=0,
@@ -113,7 +113,7 @@ class TrainingConfig(BaseModel):
     ema: float = Field(0.995, ge=0, lt=1, description="momentum of the weight average that is evaluated; 0 for none")
 
     main_loss: Literal["focal", "cce"] = Field("cce", description="loss of the main head")
-    label_smoothing: float = Field(0.05, ge=0, lt=1, description="label smoothing of the main head")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing of the main head")
     focal_class_weights: str = Field(
         "1.2,1.1,1.0,1.1,1.15", description="focal loss: a weight a class in the order of the labels, balanced or none"
     )
@@ -125,7 +125,7 @@ class TrainingConfig(BaseModel):
     aux_negative_class: str = Field(AUX_NEGATIVE, description="class for which the auxiliary logit is negative")
 
     xai_sample_count: int = Field(24, ge=0, description="validation images of the focus monitor; 0 turns it off")
-    xai_every_n_epochs: int = Field(2, ge=1, description="epochs between two checks of the focus")
+    xai_every_n_epochs: int = Field(1, ge=1, description="epochs between two checks of the focus")
     # Published: 0.55, of frames that the cell fills. Framed as here it fills about 0.14, which a uniform map scores.
     xai_focus_threshold: float = Field(0.2, ge=0, le=1, description="least mean focus ratio that is accepted")
     xai_patience: int = Field(3, ge=1, description="checks in a row below the threshold after which a phase ends")

@@ -36,18 +36,28 @@ from wbc.preprocessing.pipeline import Preprocessor
 
 log = logging.getLogger("wbc.training")
 
-ALIKE = {"preprocessing": "v1", "balance": 1.0, "label_smoothing": 0.1}
+FIRST = {"preprocessing": "v1", "balance": 0.5, "label_smoothing": 0.05, "degradations": 1.0}
+FOURTH = {**FIRST, "balance": 1.0, "label_smoothing": 0.1}
+SEVENTH = {**FOURTH, "degradations": 0.0}
 
 ROWS: dict[str, dict[str, Any]] = {
-    "no filter": {"preprocessing": "none", "balance": 0.5, "label_smoothing": 0.05},
-    "v1": {"preprocessing": "v1", "balance": 0.5, "label_smoothing": 0.05},
-    "v1, classes alike": {**ALIKE, "label_smoothing": 0.05},
-    "v1, classes alike, smoothing 0.1": ALIKE,
-    "v1, classes alike, focal loss": {**ALIKE, "label_smoothing": 0.0, "main_loss": "focal"},
-    "as the fourth, without stain jitter and degradation": {**ALIKE, "density_jitter_prob": 0.0, "degradations": 0.0},
-    "as the fourth, without degradation": {**ALIKE, "degradations": 0.0},
+    "no filter": {**FIRST, "preprocessing": "none"},
+    "v1": FIRST,
+    "v1, classes alike": {**FIRST, "balance": 1.0},
+    "v1, classes alike, smoothing 0.1": FOURTH,
+    "as the fourth, focal loss": {**FOURTH, "label_smoothing": 0.0, "main_loss": "focal"},
+    "as the fourth, without stain jitter and degradation": {**SEVENTH, "density_jitter_prob": 0.0},
+    "as the fourth, without degradation": SEVENTH,
+    "as the seventh, no filter": {**SEVENTH, "preprocessing": "none"},
+    "as the seventh, filter v2": {**SEVENTH, "preprocessing": "v2"},
+    "as the seventh, cell not framed": {**SEVENTH, "framing": "off"},
+    "as the seventh, 224 pixels": {**SEVENTH, "input_reduction": 1},
 }
-"""What is compared: the first rows are each a step from the one above, the last two take steps of augmentation away."""
+"""What is compared: the first four are each a step from the one above, the others from the row they name. All but the
+last halve the picture of 224 pixels in the graph."""
+
+PLACES = {"data_root", "cache_dir", "results_dir", "model_path", "weights", "workers"}
+"""Settings that say where things are, and change no score."""
 
 Features = NDArray[np.float16]
 """Feature maps before the attention block, (N, h, w, C)."""
@@ -59,6 +69,7 @@ def study(
     folder: Path,
     *,
     rows: Mapping[str, Mapping[str, Any]] = ROWS,
+    known: Mapping[str, Any] | None = None,
     backbone: Backbone = densenet121,
 ) -> dict[str, Any]:
     """Train a head for each row and seed and score it on `Val` and on each other device.
@@ -68,16 +79,22 @@ def study(
         seeds: of the head.
         folder: where the features are kept.
         rows: the settings of each row, over `base`.
+        known: what an earlier study returned; its rows of the same settings and seeds are taken from it.
         backbone: the feature extractor; tests take a tiny one.
 
     Returns:
-        `rows`: by row and split the balanced accuracy of each seed; `left_out`: by device the row that the other
-        devices would choose, and what it scores on the one left out.
+        `rows`: by row and split the balanced accuracy of each seed; `settings`: by row a checksum of its settings;
+        `left_out`: by device the row that the other devices would choose, and what it scores on the one left out.
     """
     devices = [name for name in domains(base.data_root) if not name.endswith("TestA")]
     found: dict[str, dict[str, list[float]]] = {}
+    checksums: dict[str, str] = {}
     for name, changes in rows.items():
         config = TrainingConfig.model_validate({**base.model_dump(), **changes, "xai_sample_count": 0, "ema": 0.0})
+        checksums[name] = _checksum((config.model_dump(mode="json", exclude=PLACES), Path(base.weights).name, [*seeds]))
+        if known and known["settings"].get(name) == checksums[name]:
+            found[name] = known["rows"][name]
+            continue
         keras.backend.clear_session()
         network = build_with(backbone)(config)
         training, sets = _features(config, network, devices, folder)
@@ -94,6 +111,7 @@ def study(
         "framing": base.framing.model_dump(),
         "epochs": base.phase1_epochs,
         "seeds": list(seeds),
+        "settings": checksums,
         "rows": found,
         "left_out": leave_one_out({name: {d: scores[d] for d in devices} for name, scores in found.items()}),
     }
@@ -126,6 +144,10 @@ def table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _checksum(value: object) -> str:
+    return f"{zlib.crc32(repr(value).encode()):08x}"
+
+
 def _spread(scores: Sequence[float]) -> str:
     mean = f"{100 * np.mean(scores):.1f}"
     return f"{mean} ± {100 * np.std(scores, ddof=1):.1f}" if len(scores) > 1 else mean
@@ -152,8 +174,7 @@ def _features(
     def plain(split: Split) -> Callable[[int], NDArray[np.uint8]]:
         return lambda number: cache.prepared(split.paths[number], preprocessor, config.img_size)
 
-    recipe = f"{zlib.crc32(repr(config.recipe).encode()):08x}"
-    features = _kept(folder / f"{key}-{recipe}-train.npy", data.train, varied(data.train), backbone)
+    features = _kept(folder / f"{key}-{_checksum(config.recipe)}-train.npy", data.train, varied(data.train), backbone)
     train = (features, data.train.labels)
     sets = {}
     for split in (data.val, *(read_split(config.data_root, name, config.limit) for name in devices)):

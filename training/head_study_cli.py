@@ -21,18 +21,20 @@ from wbc.settings import settings
 @click.option("--limit", default=0, type=click.IntRange(0), help="Images a class of each split, for a trial.")
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
 def main(weights: str, seeds: int, epochs: int, features: Path, limit: int, output: Path) -> None:
-    """Compare what the network sees and learns by, on the frozen backbone."""
+    """Compare what the network sees and learns by, on the frozen backbone.
+
+    Rows that the output has already, of the same settings and seeds, are not computed again.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     base = TrainingConfig(
         data_root=settings().data_root,
         weights=weights,
-        framing="mode=cell,canonical=0.30",
-        input_reduction=2,
         phase1_epochs=epochs,
         batch_size=64,
         limit=limit,
     )
-    found = study(base, range(1, seeds + 1), features)
+    known = json.loads(output.read_text()) if output.is_file() else None
+    found = study(base, range(1, seeds + 1), features, known=known)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(found, indent=2) + "\n")
     click.echo(table(found))

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         ge=0,
         description="threads of one forward pass; 0 takes half of the CPU quota in the service, all of it elsewhere",
     )
-    max_batch_size: int = Field(32, ge=2, description="most images in one forward pass of the service")
+    max_batch_size: int = Field(8, ge=2, description="most images in one forward pass of the service")
     max_concurrency: PositiveInt = Field(64, description="images in progress before 429 is answered")
     max_uploads: PositiveInt = Field(128, description="request bodies being received before 429 is answered")
     upload_timeout_s: PositiveFloat = Field(30.0, description="longest time in which a request body has to arrive")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from conftest import tiny_backbone
 
 from training import head_study
@@ -21,6 +23,24 @@ def test_rows_and_seeds_are_scored_on_features_that_are_computed_once(settings_f
     monkeypatch.setattr(head_study, "augment", None)  # nothing is augmented again
     again = head_study.study(config, (1, 2), tmp_path / "kept", rows=rows, backbone=tiny_backbone)
     assert again["rows"] == found["rows"]
+
+
+def test_rows_of_the_same_settings_and_seeds_are_taken_from_an_earlier_study(settings_for, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.metrics.ENOUGH", 1)
+    rows = {"none": {"preprocessing": "none"}}
+    config = settings_for()
+    earlier = head_study.study(config, (1,), tmp_path, rows=rows, backbone=tiny_backbone)
+    earlier["rows"]["none"] = {"Val": [0.123]}
+    known = json.loads(json.dumps(earlier))
+
+    def rows_of(seeds, changes):
+        given = {"none": {"preprocessing": "none", **changes}}
+        found = head_study.study(config, seeds, tmp_path, rows=given, known=known, backbone=tiny_backbone)
+        return found["rows"]["none"]
+
+    assert rows_of((1,), {}) == {"Val": [0.123]}
+    assert rows_of((2,), {}) != {"Val": [0.123]}
+    assert rows_of((1,), {"balance": 0.0}) != {"Val": [0.123]}
 
 
 def test_a_device_has_no_say_in_what_is_chosen_for_it():
