@@ -114,7 +114,7 @@ def _of_load(load: LoadResult | None) -> list[Target]:
         none = f"no rate was held with p99 under {load.deadline_ms:g} ms"
         return [naive, single, saturated, *(Target(t.what, t.wanted, none, False) for t in (overload, refused))]
     ratio = load.overload.throughput / peak
-    words = f"{ratio:.0%} ({load.overload.throughput:.1f} of {peak:.1f} images/s)"
+    words = f"{ratio:.1%} ({load.overload.throughput:.1f} of {peak:.1f} images/s)"
     overload = Target(overload.what, overload.wanted, words, ratio >= OVERLOAD_RATIO)
     words = ", ".join(f"{load.overload.share(status):.1%} {status}" for status in load.overload.statuses)
     refused = Target(refused.what, refused.wanted, words, set(load.overload.statuses) <= {"200", "429"})

@@ -70,8 +70,9 @@ def test_the_runs_of_the_shipped_model_are_told_as_recorded() -> None:
                 assert f"| {history.stem} | {row['epoch']} | {float(row['loss']):.4f} | {shares} |" in told
 
 
-def test_the_study_of_averages_is_told_as_measured() -> None:
-    found = json.loads((ROOT / "docs" / "results" / "average_study.json").read_text())
+@pytest.mark.parametrize("study", ["head_study", "average_study"])
+def test_a_study_is_told_as_measured(study: str) -> None:
+    found = json.loads((ROOT / "docs" / "results" / f"{study}.json").read_text())
     assert table(found) in (ROOT / "docs" / "decisions" / "0004-what-the-network-sees.md").read_text()
 
 

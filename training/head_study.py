@@ -50,6 +50,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "as the fourth, without degradation": SEVENTH,
     "as the seventh, no filter": {**SEVENTH, "preprocessing": "none"},
     "as the seventh, filter v2": {**SEVENTH, "preprocessing": "v2"},
+    "as the seventh, filter v3": {**SEVENTH, "preprocessing": "v3"},
+    "as the seventh, filter v4": {**SEVENTH, "preprocessing": "v4"},
     "as the seventh, cell not framed": {**SEVENTH, "framing": "off"},
     "as the seventh, 224 pixels": {**SEVENTH, "input_reduction": 1},
 }

@@ -138,7 +138,7 @@ def test_promises_that_are_kept() -> None:
     assert measured[0] == "25.0x (25.0 over 1.00 images/s)"
     assert measured[1] == "1.67x (50.0 over 30.0 ms)"
     assert measured[2] == "75% (25.0 of 33.3 images/s at batch 1)"
-    assert measured[3] == "96% (24.0 of 25.0 images/s)"
+    assert measured[3] == "96.0% (24.0 of 25.0 images/s)"
     assert measured[4] == "40.0% 200, 60.0% 429"
 
 
