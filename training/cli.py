@@ -197,7 +197,7 @@ def speed(context: click.Context, file: Path | None, steps: int, output: Path | 
 
 
 @click.command("compare-backbones")
-@options(TrainingConfig, without=("model_path",))
+@options(TrainingConfig, without=("model_path", "input_reduction"))
 @FILE
 @click.option(
     "--models", multiple=True, metavar="NAME ...", help="Networks to compare, as in the table.  [default: all]"

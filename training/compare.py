@@ -64,7 +64,8 @@ def compare(
     `comparison.csv`, `comparison.md` and `comparison.png`.
 
     Args:
-        config: the protocol, the same for all but the folder, and the focus monitor, which the plain networks lack.
+        config: the protocol, the same for all but the folder; the focus monitor and the reduction of the input, which
+            the plain networks lack, are off.
         models: names of `ARCHITECTURES`.
         make: builds a network from name, side and start; tests build tiny ones.
 
@@ -85,7 +86,9 @@ def compare(
 def _one(config: TrainingConfig, name: str, make: Maker) -> Compared:
     """A network's row: read from its folder, or trained, timed and written there."""
     folder = config.results_dir / name
-    run = config.model_copy(update={"results_dir": folder, "model_path": None, "xai_sample_count": 0})
+    run = config.model_copy(
+        update={"results_dir": folder, "model_path": None, "xai_sample_count": 0, "input_reduction": 1}
+    )
     file = folder / "compared.json"
     if file.is_file():
         record = TrainingRecord.model_validate_json((folder / "training.json").read_text())
