@@ -44,11 +44,12 @@ results: setup
 	$(BIN)/python -m training.evaluation.readme
 	$(BIN)/python -m training.evaluation.document
 
-# The filters v1 and none under one protocol: the head alone is trained, on the frozen backbone BACKBONE.
+# The filters v1 and none under the protocol of the first model: the head alone is trained, on the frozen backbone BACKBONE.
 BACKBONE ?= ../shared/pretrained/densenet121-pbc.weights.h5
 filter-comparison: setup
 	for variant in none v1; do $(BIN)/wbc train --weights $(BACKBONE) --preprocessing $$variant --img-size 112 \
-		--phase1-epochs 2 --phase2-epochs 0 --xai-sample-count 0 --ema 0 --results-dir runs/filter-$$variant || exit 1; done
+		--input-reduction 1 --framing canonical=0.26 --balance 0.5 --label-smoothing 0.05 --phase1-epochs 2 \
+		--phase2-epochs 0 --xai-sample-count 0 --ema 0 --results-dir runs/filter-$$variant || exit 1; done
 	$(BIN)/python -m training.filter_comparison_cli runs/filter-none runs/filter-v1 \
 		--output docs/results/filter_comparison.json
 
@@ -62,10 +63,9 @@ benchmarks: setup
 SEEDS ?= 1 2 3
 SHARE ?= 0.25
 RUNS = $(SEEDS:%=runs/seed%)
-RECIPE = $(BIN)/wbc train
 model: setup
-	$(RECIPE) --weights $(BACKBONE) --phase2-epochs 0 --results-dir runs/frozen
-	for seed in $(SEEDS); do $(RECIPE) --weights runs/frozen/model.keras --phase1-epochs 0 --seed $$seed \
+	$(BIN)/wbc train --weights $(BACKBONE) --phase2-epochs 0 --results-dir runs/frozen
+	for seed in $(SEEDS); do $(BIN)/wbc train --weights runs/frozen/model.keras --phase1-epochs 0 --seed $$seed \
 		--results-dir runs/seed$$seed || exit 1; done
 	$(BIN)/wbc average $(RUNS) --start-share $(SHARE) --output runs/default
 	$(BIN)/wbc export runs/default --output models/default --bundle-version 3 --tta auto
