@@ -94,7 +94,7 @@ def study(
     for name, changes in rows.items():
         config = TrainingConfig.model_validate({**base.model_dump(), **changes, "xai_sample_count": 0, "ema": 0.0})
         checksums[name] = _checksum((config.model_dump(mode="json", exclude=PLACES), Path(base.weights).name, [*seeds]))
-        if known and known["settings"].get(name) == checksums[name]:
+        if known and known.get("settings", {}).get(name) == checksums[name]:
             found[name] = known["rows"][name]
             continue
         keras.backend.clear_session()

@@ -20,11 +20,9 @@ from wbc.settings import settings
 @click.option("--features", default="runs/features", show_default=True, type=click.Path(path_type=Path))
 @click.option("--limit", default=0, type=click.IntRange(0), help="Images a class of each split, for a trial.")
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
-def main(weights: str, seeds: int, epochs: int, features: Path, limit: int, output: Path) -> None:
-    """Compare what the network sees and learns by, on the frozen backbone.
-
-    Rows that the output has already, of the same settings and seeds, are not computed again.
-    """
+@click.option("--resume", is_flag=True, help="Keep rows that the output has, of the same settings and seeds.")
+def main(weights: str, seeds: int, epochs: int, features: Path, limit: int, output: Path, resume: bool) -> None:
+    """Compare what the network sees and learns by, on the frozen backbone."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     base = TrainingConfig(
         data_root=settings().data_root,
@@ -33,7 +31,7 @@ def main(weights: str, seeds: int, epochs: int, features: Path, limit: int, outp
         batch_size=64,
         limit=limit,
     )
-    known = json.loads(output.read_text()) if output.is_file() else None
+    known = json.loads(output.read_text()) if resume and output.is_file() else None
     found = study(base, range(1, seeds + 1), features, known=known)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(found, indent=2) + "\n")
