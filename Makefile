@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # BentoML reports usage to its makers unless it is told not to.
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: setup serve test soak lint check docs results filter-comparison head-study average-study model benchmarks lock bento bento-slim bento-gpu bento-sizes score-results clean
+.PHONY: setup serve test soak lint check docs results model benchmarks lock bento bento-slim bento-gpu bento-sizes score-results clean
 setup: .venv/.installed
 
 .venv/.installed: requirements.lock pyproject.toml
@@ -22,7 +22,7 @@ serve: setup
 test: setup
 	$(BIN)/pytest
 
-# The robustness proof in its long form, into benchmarks/results/robustness.json and docs/robustness.md.
+# The robustness proof in its long form, into results/bench/robustness.json and docs/robustness.md.
 soak: setup
 	$(BIN)/python -m tests.robustness.prove
 
@@ -41,17 +41,10 @@ docs: setup
 results: setup
 	$(BIN)/wbc evaluate --split Val --split TestA --split TestB-lisc --split TestB-bccd --split TestB-tecom \
 		--testb-binary-mode main --ablation --write-bundle
-	$(BIN)/python -m training.evaluation.readme
-	$(BIN)/python -m training.evaluation.document
+	$(BIN)/python -m evaluation.readme
+	$(BIN)/python -m evaluation.document
 
-# The filters v1 and none under the protocol of the first model: the head alone is trained, on the frozen backbone BACKBONE.
 BACKBONE ?= ../shared/pretrained/densenet121-pbc.weights.h5
-filter-comparison: setup
-	for variant in none v1; do $(BIN)/wbc train --weights $(BACKBONE) --preprocessing $$variant --img-size 112 \
-		--input-reduction 1 --framing canonical=0.26 --balance 0.5 --label-smoothing 0.05 --phase1-epochs 2 \
-		--phase2-epochs 0 --xai-sample-count 0 --ema 0 --results-dir runs/filter-$$variant || exit 1; done
-	$(BIN)/python -m training.filter_comparison_cli runs/filter-none runs/filter-v1 \
-		--output docs/results/filter_comparison.json
 
 # Every number of docs/performance.md, measured again; BENCH takes further options.
 BENCH ?=
@@ -71,14 +64,6 @@ model: setup
 	$(BIN)/wbc export runs/default --output models/default --bundle-version 3 --tta auto
 	$(BIN)/wbc quantize models/default
 
-# The runs of `make model`, their start and their means, compared on `Val` and on every other device.
-average-study: setup
-	$(BIN)/python -m training.average_study_cli $(RUNS) --output docs/results/average_study.json
-
-# What the network sees and learns by, compared with three heads a row on the frozen backbone BACKBONE.
-head-study: setup
-	$(BIN)/python -m training.head_study_cli --weights $(BACKBONE) --output docs/results/head_study.json
-
 # Exact versions and hashes of everything, from the ranges in pyproject.toml; what a Bento needs is a part of it.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \
 	--no-annotate --no-strip-extras --quiet
@@ -96,16 +81,16 @@ bento: setup
 bento-slim bento-gpu: bento-%: setup
 	WBC_GRADCAM=false $(BIN)/bentoml build -f bentofile.$*.yaml
 
-# Sizes of the Bentos and of what they install, into benchmarks/results/bento.json.
+# Sizes of the Bentos and of what they install, into results/bench/bento.json.
 bento-sizes: setup
 	$(BIN)/python -m benchmarks.bento_cli
 
-# Images a second of `wbc score`, of both engines with one and two workers, into benchmarks/results/score.json.
+# Images a second of `wbc score`, of both engines with one and two workers, into results/bench/score.json.
 IMAGES ?= ../shared/data/smears/TestA
 score-results: setup
 	rm -rf build/score
 	for engine in local ray; do for workers in 1 2; do $(BIN)/wbc score $(IMAGES) --output build/score/$$engine-$$workers \
-		--engine $$engine --workers $$workers --report benchmarks/results/score.json || exit 1; done; done
+		--engine $$engine --workers $$workers --report results/bench/score.json || exit 1; done; done
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

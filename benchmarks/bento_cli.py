@@ -11,7 +11,7 @@ from benchmarks.bento import SPECS, BentoResult, Variant, measure_bentos, table,
 from benchmarks.machine import Machine
 from wbc.settings import REPOSITORY
 
-RESULT = REPOSITORY / "benchmarks" / "results" / "bento.json"
+RESULT = REPOSITORY / "results" / "bench" / "bento.json"
 DOCUMENT = REPOSITORY / "docs" / "operations.md"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
-RESULTS = REPOSITORY / "benchmarks" / "results"
+RESULTS = REPOSITORY / "results" / "bench"
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
 GRAPH_NAMES = get_args(Graph)
 
@@ -31,7 +31,7 @@ QUICK = click.option("--quick", is_flag=True, help="A short run: shows that ever
 
 
 def _output(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    shown = f"benchmarks/results/{name}"
+    shown = f"results/bench/{name}"
     return click.option("--output", type=FILE, help=f"Where the result is written, JSON.  [default: {shown}]")
 
 
@@ -155,7 +155,7 @@ def pipeline(*, data_root: Path | None, output: Path | None, quick: bool) -> Non
     "--results-dir",
     type=FOLDER,
     default=RESULTS,
-    help="Folder for the results, one JSON file each.  [default: benchmarks/results]",
+    help="Folder for the results, one JSON file each.  [default: results/bench]",
 )
 @click.option(
     "--document",

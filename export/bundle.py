@@ -13,19 +13,19 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from evaluation.calibrate import CalibrationConfig, calibrate
 from export.parity import check_parity
 from export.to_onnx import OPSET, round_to_half, to_onnx
-from training.calibrate import CalibrationConfig, calibrate
-from training.dataset import Split, prepare_all, read_split
-from training.fit import TrainingRecord
 from wbc.adaptation.review import ReviewThresholds
 from wbc.adaptation.tta import Mode
 from wbc.bundle import FAMILIARITY, GRAPHS, KERAS, MANIFEST, ONNX, Bundle, DataSource, Manifest, sha256, write_manifest
+from wbc.data.dataset import Split, prepare_all, read_split
 from wbc.errors import ExportError
 from wbc.inference import OnnxClassifier
 from wbc.labels import CLASSES
 from wbc.nn.classifier import ATTENTION, Backbone, build_classifier, densenet121
 from wbc.preprocessing.pipeline import Preprocessor, probe
+from wbc.run_record import TrainingRecord
 
 PARITY_IMAGES_A_CLASS = 8
 PATHS = {"data_root", "results_dir", "cache_dir", "model_path"}

@@ -87,7 +87,7 @@ def export(
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File of the measured numbers.  [default: benchmarks/results/GRAPH.json]",
+    help="File of the measured numbers.  [default: results/bench/GRAPH.json]",
 )
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 also where the graph does not pass.")
 def quantize(bundle: Path, *, data_root: Path | None, report: Path | None, exit_zero: bool, **options: Any) -> None:
@@ -98,12 +98,12 @@ def quantize(bundle: Path, *, data_root: Path | None, report: Path | None, exit_
     graph that does not pass is not left in the bundle. The manifest changes: an evaluation or model card of
     the former one no longer holds and is to be written again.
     """
+    from evaluation.results import write_json
     from export.gate import GateConfig, add_graph
-    from training.evaluation.results import write_json
 
     config = GateConfig(bundle, data_root or settings().data_root, **options)
     result = add_graph(config, say=lambda text: click.echo(text, err=True))
-    path = report or Path("benchmarks/results") / f"{config.graph}.json"
+    path = report or Path("results/bench") / f"{config.graph}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(result, path)
     for speed in result.speed:

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from evaluation.answers import Answers
+from evaluation.asking import Entrant, answer
+from evaluation.intervals import RESAMPLES, Estimate, bootstrap
+from evaluation.metrics import measure
 from export.quantize import quantize_int8, to_fp16
-from training.dataset import VAL, prepare_all, read_split
-from training.evaluation.answers import Answers
-from training.evaluation.asking import Entrant, answer
-from training.intervals import RESAMPLES, Estimate, bootstrap
-from training.metrics import measure
 from wbc.analysis import Pipeline
 from wbc.bundle import GRAPHS, ONNX, Bundle, sha256, write_manifest
+from wbc.data.dataset import VAL, prepare_all, read_split
 from wbc.errors import DeviceUnavailable
 from wbc.inference import OnnxClassifier, cpu_quota
 from wbc.labels import CLASSES

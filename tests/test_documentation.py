@@ -15,12 +15,11 @@ import httpx
 import numpy as np
 import pytest
 
+from evaluation.model_card import render
+from evaluation.readme import with_results
+from evaluation.results import EVALUATION, read_evaluation
 from tests.drawn import drawn_cell
 from tests.served import ROOT
-from training.card import render
-from training.evaluation.readme import with_results
-from training.evaluation.results import EVALUATION, read_evaluation
-from training.head_study import table
 from wbc.bundle import Bundle
 from wbc.cli import main
 from wbc.images import encode_jpeg
@@ -58,7 +57,7 @@ def test_evaluation_is_of_the_shipped_bundle_and_passes_its_floor() -> None:
 
 def test_the_runs_of_the_shipped_model_are_told_as_recorded() -> None:
     told = (ROOT / "docs" / "training.md").read_text()
-    files = sorted((ROOT / "docs" / "results" / "shipped_run").glob("*.csv"))
+    files = sorted((ROOT / "results" / "shipped_run").glob("*.csv"))
     histories = [file for file in files if file.stem != "split_summary"]
     assert len(histories) == 4
     for history in histories:
@@ -70,31 +69,15 @@ def test_the_runs_of_the_shipped_model_are_told_as_recorded() -> None:
                 assert f"| {history.stem} | {row['epoch']} | {float(row['loss']):.4f} | {shares} |" in told
 
 
-@pytest.mark.parametrize("study", ["head_study", "average_study"])
-def test_a_study_is_told_as_measured(study: str) -> None:
-    found = json.loads((ROOT / "docs" / "results" / f"{study}.json").read_text())
-    assert table(found) in (ROOT / "docs" / "decisions" / "0004-what-the-network-sees.md").read_text()
-
-
 def test_the_comparison_of_backbones_is_told_as_it_was_written() -> None:
-    assert (ROOT / "docs" / "results" / "backbones_fast.md").read_text() in (ROOT / "docs" / "training.md").read_text()
+    assert (ROOT / "results" / "backbones_fast.md").read_text() in (ROOT / "docs" / "training.md").read_text()
 
 
 def test_the_rates_of_scoring_are_told_as_measured() -> None:
     told = (ROOT / "docs" / "scoring.md").read_text()
-    for run in json.loads((ROOT / "benchmarks" / "results" / "score.json").read_text())["runs"]:
+    for run in json.loads((ROOT / "results" / "bench" / "score.json").read_text())["runs"]:
         rates = f"{run['images_per_second']:.1f} | {run['images_per_second_steady']:.1f}"
         assert f"| {run['engine']} | {run['workers']} | {run['images']} | {rates} |" in told
-
-
-def test_filter_comparison_is_told_as_measured() -> None:
-    told = (ROOT / "docs" / "decisions" / "0003-filter-of-the-first-model.md").read_text()
-    for variant, found in json.loads((ROOT / "docs" / "results" / "filter_comparison.json").read_text()).items():
-        scores = [
-            f"{100 * row['accuracy']:.2f} / {100 * row['balanced_accuracy_of_classes_with_ten_or_more']:.2f}"
-            for row in found["splits"].values()
-        ]
-        assert f"| `{variant}` | {' | '.join(scores)} |" in told
 
 
 @pytest.mark.parametrize("line", [line for line in SHELL if line.startswith(".venv/bin/wbc")])

@@ -15,15 +15,15 @@ import keras
 import numpy as np
 
 from training.batches import MAIN
-from training.cache import ImageCache
 from training.config import TrainingConfig, save_config
-from training.dataset import prepare_all
 from training.prepare import data_of
-from training.record import TrainingRecord
 from training.scores import scores
+from wbc.data.cache import ImageCache
+from wbc.data.dataset import prepare_all
 from wbc.errors import InvalidParameter
 from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of a saved model
 from wbc.preprocessing.pipeline import Preprocessor
+from wbc.run_record import TrainingRecord
 
 OF_A_RUN = ("seed", "results_dir", "model_path")
 """Settings that averaged runs may differ in."""

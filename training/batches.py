@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.augment import Recipe, augment
-from training.cache import ImageCache, resized
-from training.dataset import Split, cores
+from wbc.data.cache import ImageCache, resized
+from wbc.data.dataset import Split, cores
 from wbc.labels import AUX_NEGATIVE, AUX_POSITIVE, CLASSES, index_of
 from wbc.preprocessing.pipeline import Preprocessor
 

@@ -19,8 +19,8 @@ from training.batches import MAIN, AugmentedBatches
 from training.checkpoint import RunState
 from training.config import TrainingConfig
 from training.focus_monitor import XAIFocusMonitor
-from training.record import write_rows
 from training.scores import better, epochs_without_better, reductions, scores
+from wbc.run_record import write_rows
 
 log = logging.getLogger("wbc.training")
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from training.config import TrainingConfig, read_config
-from training.options import build, flag, given, options
+from wbc.cli.options import build, flag, given, options
 from wbc.errors import InvalidParameter, WBCError
 from wbc.labels import CLASSES
 from wbc.settings import settings
@@ -101,7 +101,7 @@ def data() -> None:
 def summary(data_root: Path | None, chart: Path) -> None:
     """Print the images of each class in each split and draw the class-distribution chart."""
     from training import figures
-    from training.dataset import read_split
+    from wbc.data.dataset import read_split
 
     with _said_plainly():
         root = data_root or settings().data_root
@@ -123,9 +123,9 @@ def summary(data_root: Path | None, chart: Path) -> None:
 )
 def check(data_root: Path | None, show: int) -> None:
     """Find unreadable files and exact duplicates; exit 1 where a file is unreadable, or in two splits or classes."""
-    from training import checks
-    from training.cache import ImageCache
-    from training.dataset import cores, read_split
+    from wbc.data import checks
+    from wbc.data.cache import ImageCache
+    from wbc.data.dataset import cores, read_split
 
     with _said_plainly():
         root = data_root or settings().data_root
@@ -244,7 +244,7 @@ def _show_plan(config: TrainingConfig) -> None:
 
 def _split_folders(root: Path) -> list[str]:
     """The folders of a data set that hold splits, training first."""
-    from training.dataset import VAL, domains, split_names
+    from wbc.data.dataset import VAL, domains, split_names
 
     names = split_names(root)
     tests = domains(root)

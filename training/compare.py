@@ -12,11 +12,11 @@ import keras
 from training import checkpoint, figures
 from training.backbones import ARCHITECTURES, build_checked
 from training.config import TrainingConfig
-from training.dataset import cores
 from training.fit import train_model
 from training.latency import keras_ms, onnx_ms
-from training.record import TrainingRecord, write_rows
+from wbc.data.dataset import cores
 from wbc.errors import InvalidParameter
+from wbc.run_record import TrainingRecord, write_rows
 
 log = logging.getLogger("wbc.training")
 

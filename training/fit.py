@@ -14,15 +14,15 @@ from training import checkpoint, report
 from training.callbacks import BEST, EpochEnd, SetEpoch
 from training.checkpoint import RunState
 from training.config import TrainingConfig, save_config
-from training.dataset import prepare_all
 from training.focus_monitor import FocusSample, XAIFocusMonitor
 from training.logs import RichProgress, TensorBoardLog
 from training.phases import compile_phase, set_trainable, trained_part
 from training.prepare import Build, Setup, prepare
-from training.record import TrainingRecord, versions, write_rows
+from wbc.data.dataset import prepare_all
 from wbc.errors import InvalidParameter
 from wbc.labels import CLASSES
 from wbc.nn.classifier import Backbone, build_classifier, densenet121, load_backbone_weights
+from wbc.run_record import TrainingRecord, versions, write_rows
 
 __all__ = ["TrainingRecord", "build_with", "train", "train_model"]
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.batches import MAIN
-from training.cache import ImageCache, resized
-from training.dataset import Split
 from training.scores import checks_below
+from wbc.data.cache import ImageCache, resized
+from wbc.data.dataset import Split
 from wbc.nn.classifier import ATTENTION
 from wbc.preprocessing.foreground import Foreground
 from wbc.preprocessing.pipeline import Preprocessor

@@ -14,11 +14,11 @@ import numpy as np
 
 from training.augment import augment
 from training.batches import AugmentedBatches
-from training.cache import ImageCache, resized
 from training.config import TrainingConfig
-from training.dataset import cores
 from training.phases import compile_phase, set_trainable, trained_part
 from training.prepare import Build, Setup, prepare
+from wbc.data.cache import ImageCache, resized
+from wbc.data.dataset import cores
 
 T = TypeVar("T")
 

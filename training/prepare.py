@@ -9,11 +9,11 @@ import cv2
 import keras
 
 from training.batches import AUX, AugmentedBatches, Targets
-from training.cache import ImageCache
 from training.config import TrainingConfig
-from training.dataset import TrainingData, cores, load_data
 from training.devices import use_all_devices
 from training.references import fit_preprocessing
+from wbc.data.cache import ImageCache
+from wbc.data.dataset import TrainingData, cores, load_data
 from wbc.labels import index_of
 from wbc.preprocessing.pipeline import Preprocessor
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from training import figures
 from training.augment import augment
-from training.cache import ImageCache, resized
 from training.config import TrainingConfig
-from training.dataset import Split, read_split
 from training.references import fit_preprocessing
+from wbc.data.cache import ImageCache, resized
+from wbc.data.dataset import Split, read_split
 from wbc.labels import CLASSES
 from wbc.preprocessing.pipeline import Preprocessor
 

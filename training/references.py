@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from training.cache import ImageCache
 from training.config import TrainingConfig
-from training.dataset import Split
+from wbc.data.cache import ImageCache
+from wbc.data.dataset import Split
 from wbc.preprocessing.pipeline import Preprocessing, Preprocessor
 from wbc.preprocessing.stain import MacenkoReference, ReinhardReference
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from training import figures
-from training.record import TrainingRecord, write_rows
 from wbc.labels import CLASSES
+from wbc.run_record import TrainingRecord, write_rows
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.15rem .7rem;border-bottom:1px solid #ddd;text-align:left}

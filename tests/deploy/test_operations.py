@@ -19,7 +19,7 @@ def test_settings_are_documented_as_they_are() -> None:
 
 
 def test_sizes_are_those_that_were_measured() -> None:
-    result = record.read(BentoResult, ROOT / "benchmarks" / "results" / "bento.json")
+    result = record.read(BentoResult, ROOT / "results" / "bench" / "bento.json")
     assert with_table(TEXT, result) == TEXT, "run `make bento-sizes`"
 
 

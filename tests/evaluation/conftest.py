@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.config import EvaluationConfig
+from evaluation.evaluate import Evaluation, evaluate
 from tests.evaluation.toy import sure, write_pictures, write_toy_bundle
-from training.evaluate import Evaluation, evaluate
-from training.evaluation.config import EvaluationConfig
 from wbc.bundle import Bundle
 from wbc.labels import CLASSES
 

@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluation.toy import sure, write_pictures
-from training.dataset import read_split
-from training.evaluation.ablation import (
+from evaluation.ablation import (
     CELL,
     OFF,
     PRIOR,
@@ -20,10 +18,12 @@ from training.evaluation.ablation import (
     held_out_choices,
     source_prior,
 )
-from training.evaluation.model import Model
-from training.evaluation.results import AblationRow
-from training.intervals import Estimate
+from evaluation.intervals import Estimate
+from evaluation.model import Model
+from evaluation.results import AblationRow
+from tests.evaluation.toy import sure, write_pictures
 from wbc.bundle import Bundle
+from wbc.data.dataset import read_split
 from wbc.inference import OnnxClassifier
 from wbc.labels import CLASSES
 

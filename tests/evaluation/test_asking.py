@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evaluation.asking import Entrant, answer
 from tests.evaluation.toy import LEVEL, STEP, picture, sure
-from training.dataset import read_split
-from training.evaluation.asking import Entrant, answer
 from wbc.adaptation import tta
 from wbc.adaptation.calibration import probabilities
 from wbc.adaptation.routing import BINARY, LabelSet
 from wbc.analysis import Pipeline
 from wbc.bundle import Bundle
+from wbc.data.dataset import read_split
 from wbc.images import encode_png
 from wbc.inference import OnnxClassifier, Outputs
 from wbc.labels import CLASSES

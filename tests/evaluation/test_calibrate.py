@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.calibrate import CalibrationConfig, calibrate
 from tests.evaluation.toy import picture, sure, write_pictures
-from training.calibrate import CalibrationConfig, calibrate
 from wbc.adaptation.calibration import negative_log_likelihood
 from wbc.analysis import Pipeline
 from wbc.bundle import Bundle

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from training.card import CARD, render, write_into_bundle
-from training.evaluate import Evaluation
-from training.evaluation.results import EVALUATION, EvaluationResult, read_evaluation
+from evaluation.evaluate import Evaluation
+from evaluation.model_card import CARD, render, write_into_bundle
+from evaluation.results import EVALUATION, EvaluationResult, read_evaluation
 from wbc.bundle import Bundle, Manifest
 from wbc.errors import BundleMismatch, InvalidParameter
 from wbc.settings import REPOSITORY

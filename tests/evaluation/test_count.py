@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from evaluation.cli import differential
 from tests.evaluation.toy import picture, sure
-from training.evaluate_cli import differential
 from wbc.bundle import Bundle
 from wbc.images import encode_png
 

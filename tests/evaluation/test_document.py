@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from training.evaluate import Evaluation
-from training.evaluation.document import DOCUMENT, tables, with_results
-from training.evaluation.results import EVALUATION, read_evaluation
+from evaluation.document import DOCUMENT, tables, with_results
+from evaluation.evaluate import Evaluation
+from evaluation.results import EVALUATION, read_evaluation
 from wbc.errors import DataError
 from wbc.settings import REPOSITORY
 
@@ -30,4 +30,4 @@ def test_a_document_without_a_table_is_refused(evaluation: Evaluation) -> None:
 @pytest.mark.skipif(not SHIPPED.is_file(), reason="the shipped bundle has no evaluation yet")
 def test_the_document_holds_the_shipped_numbers() -> None:
     text = DOCUMENT.read_text()
-    assert with_results(text, read_evaluation(SHIPPED)) == text, "run `python -m training.evaluation.document`"
+    assert with_results(text, read_evaluation(SHIPPED)) == text, "run `python -m evaluation.document`"

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.config import EvaluationConfig
+from evaluation.evaluate import Evaluation, evaluate
+from evaluation.results import DomainResult, read_evaluation
 from tests.evaluation.conftest import ANSWERS
 from tests.evaluation.toy import picture, sure, write_pictures
-from training.evaluate import Evaluation, evaluate
-from training.evaluation.config import EvaluationConfig
-from training.evaluation.results import DomainResult, read_evaluation
 from wbc.analysis import Pipeline
 from wbc.bundle import Bundle
 from wbc.errors import DataError, InvalidParameter
@@ -151,7 +151,7 @@ def test_settings_replace_those_of_the_bundle(toy_bundle: Bundle, toy_data: Path
 
 def test_settings_that_do_not_fit_are_refused(toy_bundle: Bundle, toy_data: Path, tmp_path: Path) -> None:
     bare = toy_bundle.manifest.preprocessing.model_copy(update={"reinhard": None})
-    from training.evaluation.model import Model
+    from evaluation.model import Model
 
     model = Model(replace(toy_bundle, manifest=toy_bundle.manifest.model_copy(update={"preprocessing": bare})), print)
     with pytest.raises(InvalidParameter, match="needs a fitted Reinhard reference"):
@@ -192,8 +192,8 @@ def test_unknown_images_are_set_against_known_ones(toy_bundle: Bundle, tmp_path:
 
 def test_evaluation_of_a_bundle_needs_no_tensorflow(toy_bundle: Bundle) -> None:
     program = (
-        "import sys; from pathlib import Path; import training.evaluate, training.evaluate_cli, training.card;"
-        f"from training.evaluation.model import load_model; load_model(Path({str(toy_bundle.path)!r}));"
+        "import sys; from pathlib import Path; import evaluation.evaluate, evaluation.cli, evaluation.model_card;"
+        f"from evaluation.model import load_model; load_model(Path({str(toy_bundle.path)!r}));"
         "print(len([name for name in ('tensorflow', 'keras') if name in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.model import load_model
 from tests.evaluation.toy import SIZE, picture, sure
-from training.evaluation.model import load_model
 from wbc.adaptation.calibration import probabilities
 from wbc.errors import BundleMissing
 from wbc.images import encode_png

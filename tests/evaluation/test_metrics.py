@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.intervals import bootstrap, wilson
-from training.metrics import balanced_accuracy, macro_f1, measure
+from evaluation.intervals import bootstrap, wilson
+from evaluation.metrics import balanced_accuracy, macro_f1, measure
 from wbc.labels import CLASSES
 
 LABELS = np.array([0, 0, 2, 2, 2, 3, 4, 4, 4, 4])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.evaluation.noncells import DRAWN, NONE_OF_THEM, SIDE, draw, empty_fields
+from evaluation.noncells import DRAWN, NONE_OF_THEM, SIDE, draw, empty_fields
 from wbc.images import decode, encode_png
 from wbc.settings import settings
 

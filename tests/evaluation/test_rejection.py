@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.rejection import coverage, detection, risk_coverage
+from evaluation.rejection import coverage, detection, risk_coverage
 
 
 def test_detection_by_hand() -> None:

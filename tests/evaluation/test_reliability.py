@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.reliability import bins, brier, reheated
+from evaluation.reliability import bins, brier, reheated
 from wbc.adaptation.calibration import probabilities
 
 

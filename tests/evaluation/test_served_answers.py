@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from training.evaluate import evaluate
-from training.evaluation.config import EvaluationConfig
+from evaluation.config import EvaluationConfig
+from evaluation.evaluate import evaluate
 from wbc.labels import CLASSES
 from wbc.settings import REPOSITORY, settings
 

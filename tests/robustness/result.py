@@ -1,4 +1,4 @@
-"""What the long proof leaves: `benchmarks/results/robustness.json`, and the tables of `docs/robustness.md`."""
+"""What the long proof leaves: `results/bench/robustness.json`, and the tables of `docs/robustness.md`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from benchmarks.record import BundleUsed, Measured, Result
 from wbc.settings import REPOSITORY
 
-RESULTS = REPOSITORY / "benchmarks" / "results" / "robustness.json"
+RESULTS = REPOSITORY / "results" / "bench" / "robustness.json"
 DOCUMENT = REPOSITORY / "docs" / "robustness.md"
 BEGIN, END = "<!-- begin: measured -->\n", "<!-- end: measured -->"
 MOST_GROWTH = 0.05

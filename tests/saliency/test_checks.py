@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
+from evaluation.saliency import checks, curves, document, drawn_masks, estimates, figures, randomisation, swaps
+from evaluation.saliency.agreement import agreement
+from evaluation.saliency.cli import check_saliency
+from evaluation.saliency.off_cell import off_cell
+from evaluation.saliency.sample import Model, Sample, files
 from tests.drawn import DrawnCell, draw
-from training.saliency import checks, curves, document, drawn_masks, estimates, figures, randomisation, swaps
-from training.saliency.agreement import agreement
-from training.saliency.cli import check_saliency
-from training.saliency.off_cell import off_cell
-from training.saliency.sample import Model, Sample, files
 from wbc.adaptation.image_quality import image_quality
 from wbc.adaptation.review import Measures, ReviewThresholds, fit_min_focus_lift, reasons
 from wbc.errors import DataError
@@ -396,7 +396,7 @@ class TestCommand:
             checks.check(checks.CheckConfig(tiny_bundle, tmp_path, tmp_path))
 
 
-RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "saliency.json"
+RESULTS = Path(__file__).resolve().parents[2] / "results" / "saliency.json"
 
 
 @pytest.mark.skipif(not RESULTS.is_file(), reason="no results are committed")

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from tests.drawn import drawn_cell
 from wbc.cli import main
+from wbc.cli.gradcam import gradcam
 from wbc.images import decode, encode_png
-from wbc.saliency.cli import gradcam
 from wbc.saliency.overlay import INFERNO, with_colour_bar
 from wbc.saliency.sheet import Tile, contact_sheet
 
@@ -106,7 +106,7 @@ def test_a_folder_without_images(tiny_bundle: Path, tmp_path: Path) -> None:
 def test_the_default_needs_no_tensorflow(tiny_bundle: Path, folder: Path, tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from wbc.saliency.cli import gradcam\n"
+        "from wbc.cli.gradcam import gradcam\n"
         "gradcam(sys.argv[1:], standalone_mode=False)\n"
         "loaded = {'tensorflow', 'keras'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"

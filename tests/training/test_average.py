@@ -11,7 +11,6 @@ from conftest import tiny_backbone
 from drawn import write_dataset
 
 from training.average import average_runs
-from training.average_study import study
 from training.config import TrainingConfig
 from training.fit import TrainingRecord, train
 from wbc.errors import InvalidParameter
@@ -87,19 +86,3 @@ def test_a_share_of_the_start_moves_the_mean_back(seeds, tmp_path):
     start = weights(seeds[0].parent / "start")
     for moved, begun, one, other in zip(weights(tmp_path / "back"), start, *map(weights, seeds), strict=True):
         np.testing.assert_allclose(moved, 0.25 * begun + 0.75 * (one + other) / 2, atol=1e-6)
-
-
-def test_the_study_scores_runs_start_and_means(seeds, monkeypatch):
-    monkeypatch.setattr("training.metrics.ENOUGH", 1)  # images of a class that count
-    found = study(seeds, shares=(0.0, 1.0))
-    assert found["seeds"] == [1, 2]
-    assert {name: len(row["Val"]) for name, row in found["rows"].items()} == {
-        "start": 1,
-        "run": 2,
-        "mean": 1,
-        "mean, 100% start": 1,
-    }
-    assert found["rows"]["mean, 100% start"] == found["rows"]["start"]
-    record = TrainingRecord.model_validate_json((seeds[0] / "training.json").read_bytes())
-    assert found["accuracy"]["run"]["Val"][0] == pytest.approx(record.val_accuracy)
-    assert found["left_out"] == {}  # no other device here

@@ -8,9 +8,9 @@ import pytest
 
 from training.augment import Recipe
 from training.batches import AUX, MAIN, AugmentedBatches, Targets, draw
-from training.cache import ImageCache
 from training.callbacks import SetEpoch
-from training.dataset import prepare_all, read_split
+from wbc.data.cache import ImageCache
+from wbc.data.dataset import prepare_all, read_split
 from wbc.preprocessing.framing import Framing
 from wbc.preprocessing.pipeline import Preprocessing, Preprocessor
 

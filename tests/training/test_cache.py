@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.cache import ImageCache, resized
+from wbc.data.cache import ImageCache, resized
 from wbc.errors import MalformedImage
 from wbc.images import decode, encode_png
 from wbc.preprocessing.framing import Framing

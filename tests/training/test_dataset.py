@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from drawn import draw_cell, write_dataset
 
-from training.cache import ImageCache
-from training.checks import check
-from training.dataset import Split, domains, hold_out, load_data, read_split, readable
+from wbc.data.cache import ImageCache
+from wbc.data.checks import check
+from wbc.data.dataset import Split, domains, hold_out, load_data, read_split, readable
 from wbc.errors import DataError
 from wbc.images import encode_png
 from wbc.labels import CLASSES

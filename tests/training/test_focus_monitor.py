@@ -9,9 +9,9 @@ from conftest import tiny_backbone
 from drawn import draw_cell
 
 from training.batches import AUX, MAIN
-from training.cache import ImageCache
-from training.dataset import read_split
 from training.focus_monitor import FocusSample, XAIFocusMonitor, check_focus
+from wbc.data.cache import ImageCache
+from wbc.data.dataset import read_split
 from wbc.nn.classifier import build_classifier
 from wbc.preprocessing.foreground import Foreground, find_foreground
 from wbc.preprocessing.framing import Framing

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from training.augment import PUBLISHED_STEPS
 from training.cli import train
 from training.config import TrainingConfig, parse_class_weights, read_config, save_config
-from training.options import flag
+from wbc.cli.options import flag
 from wbc.errors import InvalidParameter
 
 PUBLISHED = [

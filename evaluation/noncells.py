@@ -1,0 +1,113 @@
+"""Pictures that show no cell, drawn or cut from photographs: what a product is sent by mistake."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wbc.data.dataset import Split
+from wbc.images import decode, encode_png
+
+Rgb = NDArray[np.uint8]
+
+SIDE = 224
+
+NONE_OF_THEM = -1
+"""Class index of what shows none of the classes."""
+
+
+def noise(rng: np.random.Generator) -> Rgb:
+    """Noise of a random spread around a random colour, white or blurred into grains."""
+    grain = rng.normal(0.0, 1.0, (SIDE, SIDE, 3)).astype(np.float32)
+    if (sigma := float(rng.choice([0.0, 1.5, 4.0]))) > 0:
+        blurred = cv2.GaussianBlur(grain, (0, 0), sigma)
+        grain = (blurred / blurred.std()).astype(np.float32)
+    return _uint8(rng.uniform(60, 200, 3) + rng.uniform(10, 70) * grain)
+
+
+def plain(rng: np.random.Generator) -> Rgb:
+    """One colour, with a slight gradient of the lamp."""
+    slope = np.linspace(0.0, rng.uniform(0, 25), SIDE)[:, None, None]
+    return _uint8(np.broadcast_to(rng.uniform(0, 255, 3) - slope, (SIDE, SIDE, 3)))
+
+
+def texture(rng: np.random.Generator) -> Rgb:
+    """A piece of one of the two photographs that scikit-learn brings along, turned at random."""
+    from sklearn.datasets import load_sample_image
+
+    photograph = load_sample_image(str(rng.choice(["china.jpg", "flower.jpg"])))
+    side = int(rng.integers(96, 320))
+    top, left = (int(rng.integers(0, length - side)) for length in photograph.shape[:2])
+    piece = np.rot90(photograph[top : top + side, left : left + side], int(rng.integers(4)))
+    return np.asarray(cv2.resize(piece, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+DRAWN: Mapping[str, Callable[[np.random.Generator], Rgb]] = {
+    "noise": noise,
+    "plain colour": plain,
+    "photographs": texture,
+}
+"""What can be drawn, by the name of its group."""
+
+
+def draw(folder: Path, group: str, count: int, seed: int) -> Split:
+    """Write `count` pictures of a group of `DRAWN` as PNG files."""
+    rng = np.random.default_rng([seed, list(DRAWN).index(group)])
+    return _written(folder, group, (DRAWN[group](rng) for _ in range(count)))
+
+
+def empty_fields(fields: Path, folder: Path, count: int, seed: int) -> Split | None:
+    """Pieces of whole fields without any leukocyte in them, as PNG files; None where there are no such fields.
+
+    Args:
+        fields: folder of `*.jpg` with `boxes.csv` (`image,name,xmin,ymin,xmax,ymax`).
+        folder: where the pieces are written.
+        count: pieces, one a field.
+        seed: of the draw.
+    """
+    if not (fields / "boxes.csv").is_file():
+        return None
+    leukocytes: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+    with (fields / "boxes.csv").open(newline="") as rows:
+        for row in csv.DictReader(rows):
+            boxes = leukocytes[row["image"]]
+            if row["name"] == "WBC":
+                boxes.append(tuple(int(float(row[key])) for key in ("xmin", "ymin", "xmax", "ymax")))
+    rng = np.random.default_rng([seed, len(DRAWN)])
+    names = rng.permutation(sorted(leukocytes))
+
+    def pieces() -> Iterator[Rgb]:
+        for name in names:
+            picture = decode((fields / str(name)).read_bytes())
+            if (corner := _free(picture.shape, leukocytes[str(name)], rng)) is not None:
+                yield picture[corner[0] : corner[0] + SIDE, corner[1] : corner[1] + SIDE]
+
+    return _written(folder, "fields without a leukocyte", (p for p, _ in zip(pieces(), range(count), strict=False)))
+
+
+def _free(shape: tuple[int, ...], boxes: list[tuple[int, ...]], rng: np.random.Generator) -> tuple[int, int] | None:
+    """Top left corner of a piece that touches none of the boxes; None where forty tries find none."""
+    for _ in range(40):
+        top, left = int(rng.integers(0, shape[0] - SIDE + 1)), int(rng.integers(0, shape[1] - SIDE + 1))
+        if all(x1 < left or x0 > left + SIDE or y1 < top or y0 > top + SIDE for x0, y0, x1, y1 in boxes):
+            return top, left
+    return None
+
+
+def _written(folder: Path, group: str, pictures: Iterator[Rgb]) -> Split:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, picture in enumerate(pictures):
+        paths.append(folder / f"{number:04d}.png")
+        paths[-1].write_bytes(encode_png(np.ascontiguousarray(picture)))
+    return Split(group, tuple(paths), np.full(len(paths), NONE_OF_THEM))
+
+
+def _uint8(values: NDArray[np.floating]) -> Rgb:
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)

@@ -1,0 +1,103 @@
+"""Command-line options made from the fields of a pydantic model, and the model made from them and a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import click
+from click.core import ParameterSource
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+Model = TypeVar("Model", bound=BaseModel)
+Decorated = Callable[..., Any]
+
+
+class OrNone(click.ParamType[Any]):
+    """A value, or the word `none`."""
+
+    def __init__(self, inner: click.ParamType[Any]) -> None:
+        self.inner, self.name = inner, f"{inner.name}|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return None if value is None or value == "none" else self.inner.convert(value, param, ctx)
+
+
+def flag(name: str) -> str:
+    """The option of a field: `crop_prob` is `--crop-prob`."""
+    return "--" + name.replace("_", "-")
+
+
+def options(model: type[BaseModel], *, without: Iterable[str] = ()) -> Callable[[Decorated], Decorated]:
+    """A decorator that gives a click command one option for each field of a model."""
+    left_out = set(without)
+
+    def decorate(command: Decorated) -> Decorated:
+        for name, field in reversed(model.model_fields.items()):
+            if name not in left_out:
+                command = _option(name, field)(command)
+        return command
+
+    return decorate
+
+
+def given(context: click.Context, model: type[BaseModel]) -> dict[str, Any]:
+    """The fields that stand on the command line, with their values."""
+    return {
+        name: value
+        for name, value in context.params.items()
+        if name in model.model_fields and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+
+
+def build(model: type[Model], values: dict[str, Any]) -> Model:
+    """The model, or a usage error that names the option.
+
+    Raises:
+        click.BadParameter: a value that the model does not accept.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        hint = flag(str(first["loc"][0])) if first["loc"] else None
+        received = f" (received {first['input']!r})" if first["loc"] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(f"{message}{received}", param_hint=hint) from error
+
+
+def _option(name: str, field: FieldInfo) -> Callable[[Decorated], Decorated]:
+    description = field.description or ""
+    help_text = description[:1].upper() + description[1:]
+    if field.annotation is bool:
+        # A switch is named for what it does: `--disable-x` where it is off, `--x/--no-x` where it is on.
+        names = f"{flag(name)}/--no-{name.replace('_', '-')}" if field.default else flag(name)
+        return click.option(names, name, is_flag=True, default=bool(field.default), help=f"{help_text}.")
+    kind = _type(field.annotation)
+    return click.option(flag(name), name, type=kind, default=None, help=f"{help_text}.  [{_default(field)}]")
+
+
+def _default(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and "shown_default" in extra:
+        return str(extra["shown_default"])
+    if field.default_factory is not None:
+        return "default: WBC_DATA_ROOT"
+    value = field.default
+    if isinstance(value, BaseModel):
+        value = ",".join(f"{k}={v}" for k, v in value.model_dump(exclude_defaults=False).items())
+    return "not set" if value is None else f"default: {value}"
+
+
+def _type(annotation: Any) -> click.ParamType[Any]:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return click.Choice([str(value) for value in arguments])
+    if origin in (Union, UnionType):
+        inner = next(part for part in arguments if part is not type(None))
+        return OrNone(_type(inner))
+    simple: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, Path: click.Path(path_type=Path)}
+    return simple.get(annotation, click.STRING)

@@ -1,0 +1,205 @@
+"""Image folders as splits: one folder a split, one folder a class inside it, in Raabin-WBC's layout."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wbc.data.cache import ImageCache
+from wbc.errors import DataError, InputError
+from wbc.images import SUFFIXES
+from wbc.labels import CLASSES, index_of
+from wbc.preprocessing.pipeline import Preprocessor
+
+VAL = "Val"
+"""Name of the validation split's folder, in any letter case."""
+
+MAX_UNREADABLE = 0.01
+"""Share of unreadable files above which a run fails: past it something is wrong with the copy, not with a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The files of one split, in a fixed order, and their class indices."""
+
+    name: str
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Images a class, (5,)."""
+        return np.bincount(self.labels, minlength=len(CLASSES))
+
+    def only(self, chosen: NDArray[np.bool_] | NDArray[np.int64], name: str | None = None) -> Split:
+        """The chosen images, by mask or position."""
+        numbers = np.arange(len(self.paths))[chosen]
+        return Split(name or self.name, tuple(self.paths[i] for i in numbers), self.labels[numbers])
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that is named like an image and cannot be decoded."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What a run learns from and chooses by.
+
+    Attributes:
+        train: images to learn from.
+        val: images to choose by.
+        unreadable: files left out of both.
+        held_out: whether `val` was taken from the training split, because there is no `Val` folder.
+    """
+
+    train: Split
+    val: Split
+    unreadable: tuple[Unreadable, ...]
+    held_out: bool
+
+
+def cores(workers: int = 0) -> int:
+    """Threads that decode and prepare images: what was asked for, or as many as this process has cores."""
+    return workers or len(os.sched_getaffinity(0))
+
+
+def split_names(root: Path) -> list[str]:
+    """Names of all folders of a data set, sorted.
+
+    Raises:
+        DataError: no such folder.
+    """
+    if not root.is_dir():
+        raise DataError(f"no folder {root}; expected one with a folder for each split")
+    return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def domains(root: Path) -> list[str]:
+    """Names of the test domains: the folders that begin with `Test`, sorted."""
+    return [name for name in split_names(root) if name.lower().startswith("test")]
+
+
+def read_split(root: Path, name: str, limit: int = 0) -> Split:
+    """List a split's images.
+
+    Args:
+        root: the data set's folder.
+        name: the split's folder inside it.
+        limit: images a class at most, evenly spaced over the sorted names; 0 is all.
+
+    Raises:
+        DataError: no such folder, a folder of an unknown class, or no image.
+    """
+    folder = root / name
+    if not folder.is_dir():
+        raise DataError(f"no split {name!r} in {root}; there is {', '.join(split_names(root)) or 'nothing'}")
+    found: dict[int, list[Path]] = defaultdict(list)
+    for child in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        try:
+            index = index_of(child.name)
+        except ValueError as error:
+            raise DataError(f"{child}: {error}") from error
+        found[index] += sorted(p for p in child.iterdir() if p.suffix.lower() in SUFFIXES)
+    paths: list[Path] = []
+    labels: list[int] = []
+    for index in sorted(found):
+        files = found[index]
+        if limit and len(files) > limit:
+            files = [files[i] for i in np.linspace(0, len(files) - 1, limit).astype(int)]
+        paths += files
+        labels += [index] * len(files)
+    if not paths:
+        raise DataError(f"no image in {folder}; expected folders {', '.join(CLASSES)} with image files")
+    return Split(name, tuple(paths), np.array(labels))
+
+
+def readable(split: Split, cache: ImageCache, workers: int) -> tuple[Split, tuple[Unreadable, ...]]:
+    """The split without the files that cannot be decoded, and those; fills the cache on the way."""
+
+    def trouble(path: Path) -> str | None:
+        try:
+            cache.decoded(path)
+        except (InputError, OSError) as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(workers) as pool:
+        reasons = list(pool.map(trouble, split.paths))
+    bad = tuple(Unreadable(p, r) for p, r in zip(split.paths, reasons, strict=True) if r is not None)
+    return split.only(np.array([r is None for r in reasons])), bad
+
+
+def hold_out(split: Split, fraction: float, seed: int, digest: Callable[[Path], str]) -> tuple[Split, Split]:
+    """Part a split in two, class by class; files with the same bytes stay on one side.
+
+    Args:
+        split: what to part.
+        fraction: share of each class in the second part, at least one image.
+        seed: base of the draw.
+        digest: names a file's content.
+
+    Raises:
+        DataError: a class has fewer than two different images.
+    """
+    rng = np.random.default_rng([seed, 0])
+    held = np.zeros(len(split.paths), np.bool_)
+    for index in np.unique(split.labels):
+        same: dict[str, list[int]] = defaultdict(list)
+        for number in np.flatnonzero(split.labels == index):
+            same[digest(split.paths[number])].append(int(number))
+        groups = list(same.values())
+        if len(groups) < 2:
+            raise DataError(f"{split.name} has one image of {CLASSES[index]}; a validation split needs a second one")
+        wanted = min(max(1, round(fraction * len(groups))), len(groups) - 1)
+        for group in rng.permutation(len(groups))[:wanted]:
+            held[groups[group]] = True
+    return split.only(~held), split.only(held, f"{split.name} (held out)")
+
+
+def load_data(
+    root: Path, train_split: str, *, val_fraction: float, seed: int, limit: int, cache: ImageCache, workers: int
+) -> TrainingData:
+    """The splits of a run.
+
+    Raises:
+        DataError: the folders are not laid out as expected, a class has no training image, or more than
+            `MAX_UNREADABLE` of the files cannot be decoded.
+    """
+    train, bad = readable(read_split(root, train_split, limit), cache, workers)
+    folders = [name for name in split_names(root) if name.lower() == VAL.lower()]
+    files = len(train.paths) + len(bad)
+    if folders:
+        val, bad_val = readable(read_split(root, folders[0], limit), cache, workers)
+        files, bad = files + len(val.paths) + len(bad_val), bad + bad_val
+    if len(bad) > MAX_UNREADABLE * files:
+        listed = "; ".join(f"{b.path}: {b.reason}" for b in bad[:3])
+        raise DataError(
+            f"{len(bad)} of {files} files cannot be read; at most {MAX_UNREADABLE:.0%} are left out: {listed}"
+        )
+    if (train.counts == 0).any():
+        raise DataError(
+            f"{train_split} has {train.counts.tolist()} images of {', '.join(CLASSES)}; each class needs some"
+        )
+    if not folders:
+        train, val = hold_out(train, val_fraction, seed, cache.digest)
+    return TrainingData(train, val, bad, held_out=not folders)
+
+
+def prepare_all(
+    split: Split, preprocessor: Preprocessor, size: int, *, cache: ImageCache | None = None, workers: int = 0
+) -> NDArray[np.uint8]:
+    """Every image of a split prepared without augmentation, uint8 (N, size, size, 3)."""
+    store = cache or ImageCache(None)
+    with ThreadPoolExecutor(cores(workers)) as pool:
+        return np.stack(list(pool.map(lambda path: store.prepared(path, preprocessor, size), split.paths)))
