@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import onnx
 import tensorflow as tf
-import tf2onnx  # type: ignore[import-untyped]
+import tf2onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from wbc.errors import ExportError

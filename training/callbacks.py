@@ -77,7 +77,7 @@ class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         state, folder = self.state, self.config.results_dir
         seen = {} if logs is None else logs
-        row = {"phase": state.phase, "epoch": len(state.history) + 1}
+        row: dict[str, float] = {"phase": state.phase, "epoch": len(state.history) + 1}
         row |= {COLUMNS.get(k, k): round(float(v), 6) for k, v in seen.items()}
         row["learning_rate"] = float(checkpoint.as_array(self.model.optimizer.learning_rate))
         with averaged_weights(self.model):

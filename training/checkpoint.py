@@ -64,7 +64,7 @@ def holds_a_run(folder: Path) -> bool:
 def save(folder: Path, state: RunState, model: keras.Model, optimizer: keras.optimizers.Optimizer | None) -> None:
     """Write weights, dropout's seeds, the optimizer and the progress."""
     kinds = {"model": model.variables, "optimizer": [] if optimizer is None else optimizer.variables}
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{kind}/{index}": as_array(variable)
         for kind, variables in kinds.items()
         for index, variable in enumerate(variables)

@@ -34,7 +34,7 @@ FILE = click.option(
     "--dry-run", is_flag=True, help="Show what would be trained, prepare one batch, write nothing but the cache."
 )
 @click.pass_context
-def train(context: click.Context, file: Path | None, resume: bool, dry_run: bool, **_: Any) -> None:
+def train(context: click.Context, /, file: Path | None, resume: bool, dry_run: bool, **_: Any) -> None:
     """Train a classifier: two phases, the best epoch kept, a report beside the model."""
     config = _resolved(context, file)
     with _said_plainly():
@@ -160,7 +160,7 @@ def check(data_root: Path | None, show: int) -> None:
     "--out", type=click.Path(path_type=Path), default=Path("preview.png"), show_default=True, help="The sheet."
 )
 @click.pass_context
-def preview(context: click.Context, file: Path | None, split: str, versions: int, out: Path, **_: Any) -> None:
+def preview(context: click.Context, /, file: Path | None, split: str, versions: int, out: Path, **_: Any) -> None:
     """Draw a contact sheet: a cell of each class, and what augmentation and preprocessing make of it."""
     from training.preview import contact_sheet
 
@@ -178,7 +178,7 @@ def preview(context: click.Context, file: Path | None, split: str, versions: int
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the numbers are written, JSON.")
 @click.pass_context
-def speed(context: click.Context, file: Path | None, steps: int, output: Path | None, **_: Any) -> None:
+def speed(context: click.Context, /, file: Path | None, steps: int, output: Path | None, **_: Any) -> None:
     """Measure how fast images reach the network: the input pipeline alone, and beside the training steps."""
     from dataclasses import asdict
 
@@ -206,7 +206,7 @@ def speed(context: click.Context, file: Path | None, steps: int, output: Path | 
 @click.option("--fast", is_flag=True, help="Few images, small and for few epochs: runs everything, ranks nothing.")
 @click.pass_context
 def compare_backbones(
-    context: click.Context, file: Path | None, models: tuple[str, ...], more: tuple[str, ...], fast: bool, **_: Any
+    context: click.Context, /, file: Path | None, models: tuple[str, ...], more: tuple[str, ...], fast: bool, **_: Any
 ) -> None:
     """Train, judge and time the published backbones under one protocol; goes on where it was interrupted."""
     if more and not models:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from wbc.labels import CLASSES
@@ -34,7 +35,7 @@ def history(rows: Rows, path: Path) -> None:
     for axes, title in ((left, "loss, nats"), (right, "accuracy")):
         _boundary(axes, rows)
         axes.set(title=title, xlabel="epoch", xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize=7)
     _save(figure, path)
 
@@ -56,7 +57,7 @@ def focus(rows: Rows, threshold: float, path: Path) -> None:
     every = [row["epoch"] for row in rows]
     axes.set(title="class activation on the cell", xlabel="epoch", xlim=(min(every) - 0.5, max(every) + 0.5))
     axes.set_ylim(min(0.0, *(row["focus_lift"] for row in checked)) - 0.02, 1.02)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=7)
     _save(figure, path)
 

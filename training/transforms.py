@@ -7,6 +7,7 @@ same picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +32,7 @@ def warp(rgb: Rgb, rng: np.random.Generator, geometry: Geometry) -> Rgb:
     height, width = rgb.shape[:2]
     angle = rng.uniform(0, 360) if geometry.any_rotation else 0.0
     zoom = float(np.exp(rng.uniform(*np.log(geometry.zoom))))
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, zoom)
+    matrix = np.asarray(cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, zoom), np.float64)
     matrix[:, 2] += rng.uniform(-geometry.shift, geometry.shift, 2) * (width, height)
     if rng.random() < 0.5:  # mirrored: x becomes width - 1 - x
         matrix = np.array([[-1.0, 0, width - 1], [0, 1, 0]]) @ np.vstack([matrix, [0, 0, 1]])
@@ -67,7 +68,7 @@ def white_balance(rgb: Rgb, rng: np.random.Generator) -> Rgb:
 
 def tone(rgb: Rgb, rng: np.random.Generator, spread: float) -> Rgb:
     """Brightness, contrast, saturation, channel gain and gamma; hue is left alone, it tells an eosinophil."""
-    out = rgb
+    out: NDArray[Any] = rgb
     if rng.random() < 0.8:
         saturation = 1.0 + rng.uniform(-spread, spread)
         grey = np.full((3, 3), 1 / 3.0)

@@ -45,4 +45,5 @@ def agreement(images: NDArray[np.uint8], cam: NDArray[np.float32], oracle: Maps,
 
 def _scaled(maps: NDArray[np.float32]) -> NDArray[np.float64]:
     peak = maps.max(axis=(2, 3), keepdims=True).astype(np.float64)
-    return np.divide(maps, peak, out=np.zeros(maps.shape), where=peak > 0)
+    scaled: NDArray[np.float64] = np.divide(maps, peak, out=np.zeros(maps.shape), where=peak > 0)
+    return scaled

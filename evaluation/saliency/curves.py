@@ -109,7 +109,7 @@ def _ranking(heat: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
 
 def _summary(curve: dict[str, NDArray[np.float64]], seed: int, better: int) -> dict[str, Any]:
     """Mean curves, areas under them, and the areas' differences image by image."""
-    areas = {name: np.trapezoid(values, FRACTIONS, axis=1) for name, values in curve.items()}
+    areas = {name: np.asarray(np.trapezoid(values, FRACTIONS, axis=1)) for name, values in curve.items()}
     out: dict[str, Any] = {
         "mean_curve": {name: [round(float(v), 6) for v in values.mean(axis=0)] for name, values in curve.items()},
         "auc": {name: estimates.mean(values, seed) for name, values in areas.items()},

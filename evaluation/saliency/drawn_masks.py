@@ -56,7 +56,7 @@ def read_drawn(path: Path, mask: Path, model: Model) -> Drawn:
     return Drawn(
         Foreground(nucleus, cell, bool(cell.any())),
         found,
-        Foreground(*(_moved(mask, to_frame, spec.size) for mask in (nucleus, cell)), valid=bool(cell.any())),
+        Foreground(_moved(nucleus, to_frame, spec.size), _moved(cell, to_frame, spec.size), valid=bool(cell.any())),
     )
 
 

@@ -77,7 +77,7 @@ def painted_over(rgb: NDArray[np.uint8], cell: NDArray[np.bool_]) -> NDArray[np.
     hole = cv2.resize(_grown(cell, 2 * MARGIN), half, interpolation=cv2.INTER_NEAREST)
     filled = cv2.inpaint(cv2.resize(rgb, half, interpolation=cv2.INTER_AREA), hole, 3, cv2.INPAINT_TELEA)
     filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
-    return _blended(filled, rgb, _grown(cell, 2 * MARGIN))
+    return _blended(np.asarray(filled, np.uint8), rgb, _grown(cell, 2 * MARGIN))
 
 
 def paste(rgb: NDArray[np.uint8], cell: NDArray[np.bool_], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
