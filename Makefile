@@ -8,15 +8,25 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export BENTOML_DO_NOT_TRACK ?= True
 
 .PHONY: setup serve test soak lint check docs results model benchmarks lock bento bento-slim bento-gpu bento-sizes score-results clean
-setup: .venv/.installed
+setup: .venv/.test
 
-.venv/.installed: requirements.lock pyproject.toml
+# uv installs from the lock in seconds; pip installs uv, by the version and hashes in the lock.
+$(BIN)/uv: requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 	touch $@
 
-serve: setup
+# Either set of packages may be installed first; the serving lock is a subset of the other.
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
+.venv/.serve: requirements-serve.lock
+.venv/.test: requirements.lock
+.venv/.serve .venv/.test: $(BIN)/uv pyproject.toml
+	$(INSTALL) --require-hashes -r $(filter %.lock,$^)
+	$(INSTALL) --no-build-isolation --no-deps -e .
+	touch $@
+
+serve: .venv/.serve
 	$(BIN)/bentoml serve service:Analyzer --host $(HOST) --port $(PORT)
 
 test: setup
@@ -67,7 +77,7 @@ model: setup
 # Exact versions and hashes of everything, from the ranges in pyproject.toml; what a Bento needs is a part of it.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \
 	--no-annotate --no-strip-extras --quiet
-lock: setup
+lock: $(BIN)/uv
 	$(COMPILE) --extra dev --upgrade -o requirements.lock
 	$(COMPILE) --extra keras --constraint requirements.lock -o requirements-serve.lock
 	sed -n 's/^onnxruntime-gpu\(==[^ ]*\).*/onnxruntime\1/p' requirements.lock | $(COMPILE) - --constraint requirements.lock \
