@@ -36,14 +36,19 @@ test: setup
 soak: setup
 	$(BIN)/python -m tests.robustness.prove
 
+PACKAGES := wbc training evaluation export benchmarks service.py tests
+DOCUMENTS := README.md $(wildcard docs/*.md docs/decisions/*.md)
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python .ci/docstrings.py $(PACKAGES)
 	$(BIN)/mypy
+	$(BIN)/cog --check --diff --verbosity=0 -U $(DOCUMENTS)
 
 check: lint test
 
 docs: setup
+	$(BIN)/cog -r --verbosity=0 -U $(DOCUMENTS)
 	$(BIN)/python -m wbc.reference_cli > docs/cli.md
 	$(BIN)/python -m wbc.reference_settings > docs/settings.md
 
@@ -93,7 +98,7 @@ bento-slim bento-gpu: bento-%: setup
 
 # Sizes of the Bentos and of what they install, into results/bench/bento.json.
 bento-sizes: setup
-	$(BIN)/python -m benchmarks.bento_cli
+	$(BIN)/wbc bench bento
 
 # Images a second of `wbc score`, of both engines with one and two workers, into results/bench/score.json.
 IMAGES ?= ../shared/data/smears/TestA

@@ -1,4 +1,4 @@
-"""The pictures that benchmarks work on: drawn cells, or the files of a folder."""
+"""Input images of the benchmarks: drawn cells or the files of a folder."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from wbc.images import SUFFIXES, encode_jpeg
 from wbc.labels import CLASSES
 
 SIDE = 360
-"""Of a drawn picture, pixels: the side of the pictures of the PBC data set."""
+"""Width and height of a drawn cell in pixels, as in the PBC data set."""
 
 
-def pictures(folder: Path | None, count: int, *, seed: int = 0) -> tuple[list[bytes], str]:
-    """Image files to work on, and in words where they are from.
+def load_pictures(folder: Path | None, count: int, *, seed: int = 0) -> tuple[list[bytes], str]:
+    """Return up to `count` image files, evenly spaced over the sorted names, and a description of their source.
 
     Args:
-        folder: whose image files are taken, evenly spaced over their sorted names; None draws cells.
-        count: how many at most.
-        seed: of the drawn cells.
+        folder: folder of image files; None draws cells.
+        count: largest number of files.
+        seed: random seed of the drawn cells.
 
     Raises:
-        DataError: no image file in the folder.
+        DataError: the folder contains no image file.
     """
     if folder is None:
         rng = np.random.default_rng(seed)
-        return [encode_jpeg(drawn_cell(rng)) for _ in range(count)], f"{count} drawn cells, JPEG, {SIDE}x{SIDE} pixels"
+        return [encode_jpeg(draw_cell(rng)) for _ in range(count)], f"{count} drawn cells, JPEG, {SIDE}x{SIDE} pixels"
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
         raise DataError(f"no image file in {folder}; expected {', '.join(sorted(SUFFIXES))}")
@@ -37,8 +37,8 @@ def pictures(folder: Path | None, count: int, *, seed: int = 0) -> tuple[list[by
     return [path.read_bytes() for path in chosen], f"{len(chosen)} files of {folder.name}"
 
 
-def drawn_cell(rng: np.random.Generator, size: int = SIDE) -> NDArray[np.uint8]:
-    """A leukocyte of no particular class among red cells, with the grain of a camera: RGB uint8 (size, size, 3)."""
+def draw_cell(rng: np.random.Generator, size: int = SIDE) -> NDArray[np.uint8]:
+    """Draw a leukocyte of no particular class among red cells, with camera noise: RGB uint8 (size, size, 3)."""
     canvas = np.full((size, size, 3), (240, 230, 226), np.uint8)
     unit, middle = size / 360, np.array([size / 2, size / 2])
     for angle in np.arange(6) + rng.uniform(0, 1):
@@ -57,14 +57,14 @@ def drawn_cell(rng: np.random.Generator, size: int = SIDE) -> NDArray[np.uint8]:
 
 
 def write_splits(root: Path, per_class: int, *, seed: int = 0) -> None:
-    """Drawn cells as a data set: folders `Train` and `Val`, and in each a folder a class."""
+    """Draw a data set: the folders `Train` and `Val`, with one folder per class in each."""
     rng = np.random.default_rng(seed)
     for split, count in (("Train", per_class), ("Val", max(2, per_class // 8))):
         for label in CLASSES:
             folder = root / split / label
             folder.mkdir(parents=True)
             for number in range(count):
-                (folder / f"{number:04d}.jpg").write_bytes(encode_jpeg(drawn_cell(rng)))
+                (folder / f"{number:04d}.jpg").write_bytes(encode_jpeg(draw_cell(rng)))
 
 
 def _disc(canvas: NDArray[np.uint8], at: NDArray[np.float64], radius: float, colour: tuple[int, int, int]) -> None:

@@ -1,243 +1,151 @@
-"""`wbc bench`: how fast it is, as JSON and as the tables of docs/performance.md."""
+"""The command `wbc bench`."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wbc.settings import REPOSITORY, Graph, settings
+from benchmarks.options import (
+    RESULTS,
+    AllOptions,
+    FilterOptions,
+    LatencyOptions,
+    LoadOptions,
+    PipelineOptions,
+    load_file,
+)
+from wbc.cli.options import build, given, options
 
 if TYPE_CHECKING:
-    from benchmarks.latency import LatencyConfig
-    from benchmarks.load import LoadConfig
-    from benchmarks.pipeline import PipelineConfig
+    from benchmarks.machine import Machine
+    from benchmarks.record import Measured, Variant
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+Chosen = TypeVar("Chosen", LatencyOptions, FilterOptions, LoadOptions, PipelineOptions, AllOptions)
+VARIANTS = click.Choice(["full", "slim", "gpu"])
 FILE = click.Path(dir_okay=False, path_type=Path)
-RESULTS = REPOSITORY / "results" / "bench"
-DOCUMENT = REPOSITORY / "docs" / "performance.md"
-GRAPH_NAMES = get_args(Graph)
-
-BUNDLE = click.option("--bundle", type=FOLDER, help="Folder of the model bundle.  [default: WBC_BUNDLE]")
-IMAGES = click.option("--images", type=FOLDER, help="Folder of image files.  [default: drawn cells]")
-DATA_ROOT = click.option("--data-root", type=FOLDER, help="Folder of the splits.  [default: drawn cells]")
-QUICK = click.option("--quick", is_flag=True, help="A short run: shows that everything runs, measures nothing well.")
-
-
-def _output(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    shown = f"results/bench/{name}"
-    return click.option("--output", type=FILE, help=f"Where the result is written, JSON.  [default: {shown}]")
 
 
 @click.group()
 @click.pass_context
 def bench(context: click.Context) -> None:
-    """Measure how fast it is: stages, filter, the served product under load, training's input pipeline.
+    """Measure the speed of the stages, the filter, the served product and training's input pipeline.
 
-    Each command writes one JSON file with the machine, the versions and the commit; `all` also renews the tables of
-    docs/performance.md. Run them on a machine that does nothing else.
+    Each command writes a JSON file with the machine, the versions and the commit; `all` also updates the tables of
+    docs/performance.md. Run them on an otherwise idle machine.
     """
-    # A terminated benchmark ends the servers that it started, as an interrupted one does.
+    # Exit normally on SIGTERM, so that the servers that were started are stopped too.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     context.call_on_close(lambda: signal.signal(signal.SIGTERM, before))
 
 
 @bench.command()
-@BUNDLE
-@click.option(
-    "--graph",
-    "graphs",
-    multiple=True,
-    type=click.Choice(GRAPH_NAMES),
-    help="Graph to time, repeatable.  [default: all]",
-)
-@IMAGES
-@_output("latency.json")
-@QUICK
-def latency(
-    *, bundle: Path | None, graphs: tuple[Graph, ...], images: Path | None, output: Path | None, quick: bool
-) -> None:
-    """Time the stages of one image's way apart, and the bare forward pass by batch size."""
-    from benchmarks import document, record
-    from benchmarks.latency import measure_latency
-    from benchmarks.machine import Machine
-
-    config = _latency_config(bundle, graphs, images, quick)
-    result = measure_latency(config, Machine.here())
-    record.write(result, output or RESULTS / "latency.json")
-    click.echo(f"{document.stages(result)}\n\n{document.forward(result)}")
+@options(LatencyOptions)
+def latency(**_: Any) -> None:
+    """Time each stage of one image, and the forward pass by batch size."""
+    _run(_parse(LatencyOptions))
 
 
 @bench.command()
-@IMAGES
-@_output("preprocessing.json")
-@QUICK
-def preprocessing(*, images: Path | None, output: Path | None, quick: bool) -> None:
-    """Time every variant of the filter on pictures of 224x224 pixels, on one core."""
-    from benchmarks import document, record
-    from benchmarks.machine import Machine
-    from benchmarks.preprocessing import measure_preprocessing
-
-    result = measure_preprocessing(images, Machine.here(), quick=quick)
-    record.write(result, output or RESULTS / "preprocessing.json")
-    click.echo(document.filters(result))
+@options(FilterOptions)
+def preprocessing(**_: Any) -> None:
+    """Time every variant of the filter on images of 224x224 pixels, on one core."""
+    _run(_parse(FilterOptions))
 
 
 @bench.command()
-@BUNDLE
-@click.option(
-    "--graph", type=click.Choice(GRAPH_NAMES), default="fp32", show_default=True, help="Graph that is served."
-)
-@IMAGES
-@click.option(
-    "--arrivals",
-    type=click.Choice(["poisson", "constant"]),
-    default="poisson",
-    show_default=True,
-    help="Gaps between the requests of an open load.",
-)
-@click.option("--naive/--no-naive", default=True, show_default=True, help="Measure the naive Keras path beside it.")
-@_output("load.json, or load-GRAPH.json")
-@QUICK
-def load(
-    *,
-    bundle: Path | None,
-    graph: Graph,
-    images: Path | None,
-    arrivals: Literal["poisson", "constant"],
-    naive: bool,
-    output: Path | None,
-    quick: bool,
-) -> None:
-    """Put the served product under load: one caller, many, the highest rate that is held, and four times that.
+@options(LoadOptions)
+def load(**_: Any) -> None:
+    """Load the served product: one caller, many callers, the highest sustained rate, and four times that rate.
 
-    Starts the server itself, sends real HTTP from another process, and measures the bare session and a naive Keras
-    path beside it in the same run.
+    Starts the server, sends HTTP requests from a separate process, and measures the bare session and a naive Keras
+    server in the same run for comparison.
     """
-    from benchmarks import document, record
-    from benchmarks.load import measure_load
-    from benchmarks.machine import Machine
-    from benchmarks.targets import load_file
-
-    config = _load_config(bundle, images, quick)
-    config = replace(config, graph=graph, arrivals=arrivals, naive=naive)
-    result = measure_load(config, Machine.here(), _say)
-    record.write(result, output or RESULTS / load_file(graph))
-    click.echo(f"{document.loads({graph: result})}\n\n{document.rates({graph: result})}")
+    _run(_parse(LoadOptions))
 
 
 @bench.command()
-@DATA_ROOT
-@_output("pipeline.json")
-@QUICK
-def pipeline(*, data_root: Path | None, output: Path | None, quick: bool) -> None:
-    """Measure training's input pipeline alone and beside the training steps, with a cold and a warm cache."""
-    from benchmarks import document, record
-    from benchmarks.machine import Machine
-    from benchmarks.pipeline import measure_pipeline
-
-    result = measure_pipeline(_pipeline_config(data_root, quick), Machine.here(), _say)
-    record.write(result, output or RESULTS / "pipeline.json")
-    click.echo(document.pipeline(result))
+@options(PipelineOptions)
+def pipeline(**_: Any) -> None:
+    """Measure training's input pipeline alone and with the training steps, with a cold and a warm cache."""
+    _run(_parse(PipelineOptions))
 
 
 @bench.command("all")
-@BUNDLE
-@IMAGES
-@DATA_ROOT
-@click.option(
-    "--results-dir",
-    type=FOLDER,
-    default=RESULTS,
-    help="Folder for the results, one JSON file each.  [default: results/bench]",
-)
-@click.option(
-    "--document",
-    "document_file",
-    type=FILE,
-    default=DOCUMENT,
-    help="Markdown file whose tables are renewed.  [default: docs/performance.md]",
-)
-@QUICK
-def all_benchmarks(
-    *,
-    bundle: Path | None,
-    images: Path | None,
-    data_root: Path | None,
-    results_dir: Path,
-    document_file: Path,
-    quick: bool,
-) -> None:
-    """Run everything in one run, write all results and renew the tables of docs/performance.md."""
-    from benchmarks import document, record
+@options(AllOptions)
+def all_benchmarks(**_: Any) -> None:
+    """Run every benchmark, write all results and update the tables of docs/performance.md."""
+    from benchmarks import tables
+    from benchmarks.machine import Machine
+    from benchmarks.targets import Results
+    from wbc.bundle import Bundle
+    from wbc.settings import settings
+
+    chosen = _parse(AllOptions)
+    graphs = Bundle.load(chosen.bundle or settings().bundle).graphs
+    folder, machine = chosen.results_dir, Machine.here()
+    same: dict[str, Any] = {"quick": chosen.quick, "images": chosen.images}
+    served: dict[str, Any] = {**same, "bundle": chosen.bundle}
+    _measure(LatencyOptions(**served, output=folder / "latency.json"), machine)
+    _measure(FilterOptions(**same, output=folder / "preprocessing.json"), machine)
+    _measure(LoadOptions(**served, output=folder / load_file("fp32")), machine)
+    if "int8" in graphs:
+        _measure(LoadOptions(**served, graph="int8", naive=False, output=folder / load_file("int8")), machine)
+    training = PipelineOptions(quick=chosen.quick, data_root=chosen.data_root, output=folder / "pipeline.json")
+    _measure(training, machine)
+    tables.update_document(chosen.document, folder)
+    click.echo(tables.make_tables(Results.load(folder))["targets"])
+
+
+@bench.command()
+@click.option("--variant", "variants", multiple=True, type=VARIANTS, help="Variant, repeatable.  [default: all]")
+@click.option("--output", type=FILE, help="Result file, JSON.  [default: results/bench/bento.json]")
+def bento(*, variants: tuple[Variant, ...], output: Path | None) -> None:
+    """Build, install and serve each variant of the Bento in a temporary environment, and measure its size."""
+    from benchmarks import record, tables
+    from benchmarks.bento import SPECS, measure_bentos
+    from benchmarks.machine import Machine
+
+    result = measure_bentos(variants or tuple(SPECS), Machine.here())
+    record.write(result, output or RESULTS / "bento.json")
+    click.echo(tables.list_bentos(result))
+
+
+def _parse(model: type[Chosen]) -> Chosen:
+    return build(model, given(click.get_current_context(), model))
+
+
+def _run(chosen: LatencyOptions | FilterOptions | LoadOptions | PipelineOptions) -> None:
+    from benchmarks import tables
+    from benchmarks.machine import Machine
+
+    click.echo(tables.describe(_measure(chosen, Machine.here())))
+
+
+def _measure(chosen: LatencyOptions | FilterOptions | LoadOptions | PipelineOptions, machine: Machine) -> Measured:
+    """Run one benchmark and write its result."""
+    from benchmarks import record
     from benchmarks.latency import measure_latency
     from benchmarks.load import measure_load
-    from benchmarks.machine import Machine
     from benchmarks.pipeline import measure_pipeline
-    from benchmarks.preprocessing import measure_preprocessing
-    from benchmarks.targets import Results, load_file
+    from benchmarks.preprocessing import measure_filters
 
-    machine = Machine.here()
-    _say("stages")
-    stages = measure_latency(_latency_config(bundle, (), images, quick), machine)
-    record.write(stages, results_dir / "latency.json")
-    _say("filter")
-    record.write(measure_preprocessing(images, machine, quick=quick), results_dir / "preprocessing.json")
-    config = _load_config(bundle, images, quick)
-    record.write(measure_load(config, machine, _say), results_dir / load_file("fp32"))
-    if "int8" in stages.forward:
-        _say("int8")
-        beside = replace(config, graph="int8", naive=False)
-        record.write(measure_load(beside, machine, _say), results_dir / load_file("int8"))
-    record.write(measure_pipeline(_pipeline_config(data_root, quick), machine, _say), results_dir / "pipeline.json")
-    results = Results.in_folder(results_dir)
-    document.renew(document_file, results)
-    click.echo(document.tables(results)["targets"])
+    result: Measured
+    match chosen:
+        case LatencyOptions():
+            result = measure_latency(chosen, machine)
+        case FilterOptions():
+            result = measure_filters(chosen, machine)
+        case LoadOptions():
+            result = measure_load(chosen, machine, _log)
+        case PipelineOptions():
+            result = measure_pipeline(chosen, machine, _log)
+    record.write(result, chosen.output)
+    return result
 
 
-def _latency_config(bundle: Path | None, graphs: tuple[Graph, ...], images: Path | None, quick: bool) -> LatencyConfig:
-    from benchmarks.latency import LatencyConfig
-
-    chosen = settings()
-    config = LatencyConfig(bundle or chosen.bundle, graphs, images, chosen.threads, chosen.device)
-    return replace(config, repeats=6, forward_repeats=2, batch_sizes=(1, 8, 32), quick=True) if quick else config
-
-
-def _load_config(bundle: Path | None, images: Path | None, quick: bool) -> LoadConfig:
-    from benchmarks.load import LoadConfig
-
-    chosen = settings()
-    config = LoadConfig(bundle or chosen.bundle, images=images, threads=chosen.threads, device=chosen.device)
-    if not quick:
-        return config
-    return replace(
-        config,
-        batch_sizes=(1, 8),
-        forward_repeats=2,
-        callers=(8,),
-        trials=2,
-        warm_up_s=0.3,
-        naive_s=2.0,
-        single_s=1.5,
-        saturated_s=2.0,
-        trial_s=1.5,
-        overload_s=1.5,
-        quick=True,
-    )
-
-
-def _pipeline_config(data_root: Path | None, quick: bool) -> PipelineConfig:
-    from benchmarks.pipeline import PipelineConfig
-
-    config = PipelineConfig(data_root)
-    return replace(config, sizes=(64,), batch_size=4, steps=1, per_class=4, quick=True) if quick else config
-
-
-def _say(what: str) -> None:
-    click.echo(f"{what} ...", err=True)
+def _log(text: str) -> None:
+    click.echo(f"{text} ...", err=True)

@@ -1,8 +1,8 @@
-"""The load generator: multipart requests at given times or from waiting callers, over real HTTP.
+"""HTTP load generator: multipart uploads at scheduled times or from a fixed number of callers.
 
-Open arrivals are drawn before the first is sent, and each answer's time counts from the moment its request was due and
-not from the moment it was sent: a server that stalls is charged for all that had to wait meanwhile (Tene 2013 calls the
-mistake coordinated omission). The generator runs in a process of its own (`in_own_process`).
+An open load is scheduled in advance, and latency counts from the scheduled time rather than the time of sending, so
+that requests delayed by a stalled server are included (Tene 2013: coordinated omission). The generator runs in its own
+process (`spawn_generator`).
 """
 
 from __future__ import annotations
@@ -27,14 +27,7 @@ from benchmarks.record import Traffic
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What is sent.
-
-    Attributes:
-        url: to which it is posted.
-        bodies: of the requests, taken in turn.
-        content_type: of the bodies.
-        timeout_s: after which a request counts as unanswered.
-    """
+    """Request bodies, posted to `url` in turn; a request without a response after `timeout_s` has failed."""
 
     url: str
     bodies: tuple[bytes, ...]
@@ -42,8 +35,8 @@ class Requests:
     timeout_s: float = 60.0
 
     @classmethod
-    def of_files(cls, url: str, files: Sequence[bytes], *, timeout_s: float = 60.0) -> Requests:
-        """Each file as the multipart field `file`."""
+    def from_files(cls, url: str, files: Sequence[bytes], *, timeout_s: float = 60.0) -> Requests:
+        """Encode each file as the multipart field `file`."""
         boundary = secrets.token_hex(16)
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="cell.jpg"\r\n'
         head += "Content-Type: application/octet-stream\r\n\r\n"
@@ -53,14 +46,14 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class OpenArrivals:
-    """Requests at times that do not depend on the answers.
+    """Open load: requests at times that do not depend on the responses.
 
     Attributes:
-        rate: requests a second.
-        duration_s: over which they are sent.
-        warm_up_s: of it, not counted.
-        kind: `poisson`, as independent senders are, or `constant` gaps.
-        seed: of the gaps.
+        rate: requests per second.
+        duration_s: total time, warm-up included.
+        warm_up_s: time at the start that is excluded from the results.
+        kind: `poisson`, like independent clients, or `constant` intervals.
+        seed: random seed of the arrival times.
     """
 
     rate: float
@@ -69,25 +62,19 @@ class OpenArrivals:
     kind: Literal["poisson", "constant"] = "poisson"
     seed: int = 0
 
-    def due(self) -> list[float]:
-        """Seconds from the start at which each request is due, ascending."""
+    def schedule(self) -> list[float]:
+        """Return the time of each request in seconds from the start, ascending."""
         if self.kind == "constant":
             return [float(t) for t in np.arange(round(self.rate * self.duration_s)) / self.rate]
         rng = np.random.default_rng(self.seed)
-        # A Poisson process given its number of arrivals is that many uniform times.
+        # Given their number, the arrivals of a Poisson process are uniformly distributed.
         count = int(rng.poisson(self.rate * self.duration_s))
         return [float(t) for t in np.sort(rng.uniform(0.0, self.duration_s, count))]
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedLoop:
-    """Callers of whom each sends its next request when the last was answered.
-
-    Attributes:
-        callers: how many.
-        duration_s: after which none sends another.
-        warm_up_s: of it, not counted.
-    """
+    """Closed load: each of `callers` sends its next request after the response to the last one."""
 
     callers: int
     duration_s: float
@@ -96,13 +83,13 @@ class ClosedLoop:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request, in seconds from the start.
+    """One request; times are in seconds from the start.
 
     Attributes:
-        due: when it had to be sent.
-        sent: when it was.
-        ended: when its answer had been read, or it failed.
-        status: of the answer, or the name of the fault.
+        due: scheduled time.
+        sent: time of sending.
+        ended: time at which the response was complete or the request failed.
+        status: of the response, or the error.
     """
 
     due: float
@@ -112,7 +99,7 @@ class Exchange:
 
 
 def generate(requests: Requests, load: OpenArrivals | ClosedLoop) -> Traffic:
-    """Send requests, wait for the last answer and count."""
+    """Send requests, wait for the last response and summarise them."""
     cpu, started = _cpu_s(), time.perf_counter()
     exchanges = asyncio.run(_open(requests, load) if isinstance(load, OpenArrivals) else _closed(requests, load))
     cores = (_cpu_s() - cpu) / (time.perf_counter() - started)
@@ -123,19 +110,19 @@ Generate = Callable[[Requests, "OpenArrivals | ClosedLoop"], Traffic]
 
 
 @contextmanager
-def in_own_process() -> Iterator[Generate]:
-    """`generate` in another process, one for the whole of the block."""
+def spawn_generator() -> Iterator[Generate]:
+    """Start a process for the generator; yields `generate`, run in that process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield lambda requests, load: pool.submit(generate, requests, load).result()
 
 
 def summarise(exchanges: Sequence[Exchange], load: OpenArrivals | ClosedLoop, cores: float) -> Traffic:
-    """What a stretch of requests found.
+    """Compute throughput and latency percentiles.
 
     Args:
-        exchanges: all of them.
-        load: how they were to be sent.
-        cores: that the generator took.
+        exchanges: all requests, the warm-up included.
+        load: load that they belong to.
+        cores: CPU seconds per second of the generator.
     """
     counted = [one for one in exchanges if one.due >= load.warm_up_s]
     times = [1e3 * (one.ended - one.due) for one in counted if one.status == "200"]
@@ -161,7 +148,7 @@ def summarise(exchanges: Sequence[Exchange], load: OpenArrivals | ClosedLoop, co
 async def _open(requests: Requests, load: OpenArrivals) -> list[Exchange]:
     async with _session(requests) as session, asyncio.TaskGroup() as group:
         start, tasks = time.perf_counter(), []
-        for index, due in enumerate(load.due()):
+        for index, due in enumerate(load.schedule()):
             await asyncio.sleep(max(0.0, start + due - time.perf_counter()))
             tasks.append(group.create_task(_send(session, requests, index, start, due)))
     return [task.result() for task in tasks]
@@ -185,7 +172,7 @@ async def _closed(requests: Requests, load: ClosedLoop) -> list[Exchange]:
 
 def _session(requests: Requests) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),  # no limit: waiting for a connection would close the loop
+        connector=aiohttp.TCPConnector(limit=0),  # no limit: waiting for a connection would delay an open load
         timeout=aiohttp.ClientTimeout(total=requests.timeout_s),
         headers={"Content-Type": requests.content_type},
     )
@@ -195,11 +182,11 @@ async def _send(session: aiohttp.ClientSession, requests: Requests, index: int, 
     sent = time.perf_counter() - start
     body = requests.bodies[index % len(requests.bodies)]
     try:
-        async with session.post(requests.url, data=body) as answer:
-            await answer.read()
-            status = str(answer.status)
+        async with session.post(requests.url, data=body) as response:
+            await response.read()
+            status = str(response.status)
     except (aiohttp.ClientError, TimeoutError) as error:
-        status = f"no answer: {type(error).__name__}"
+        status = f"no response: {type(error).__name__}"
     return Exchange(due, sent, time.perf_counter() - start, status)
 
 

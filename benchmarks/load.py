@@ -1,65 +1,46 @@
-"""The served product under load, and beside it, in one run, the bare session and the naive path."""
+"""Load test of the served product, with the bare session and a naive Keras server as references from the same run."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
+import httpx
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.batches import batch_count
-from benchmarks.cells import pictures
-from benchmarks.generator import ClosedLoop, Generate, OpenArrivals, Requests, in_own_process
-from benchmarks.latency import BATCH_SIZES, forward_by_batch, load_classifier
+from benchmarks.cells import load_pictures
+from benchmarks.generator import ClosedLoop, Generate, OpenArrivals, Requests, spawn_generator
+from benchmarks.latency import BATCH_SIZES, load_classifier, time_forward_passes
 from benchmarks.machine import Machine
-from benchmarks.record import BundleUsed, LoadResult, Spread, Traffic
+from benchmarks.options import LoadOptions
+from benchmarks.record import BundleUsed, LoadResult, Traffic
 from benchmarks.server import Product, Server
 from wbc.analysis import Pipeline
 from wbc.bundle import Bundle
 from wbc.inference import serving_threads
-from wbc.settings import Device, Graph
+from wbc.settings import settings
 
 ENDPOINT = "/predict?explain=false"
 DEADLINE_MS = 1000.0
 OVERLOAD_FACTOR = 4.0
+SETTINGS = {"WBC_TTA": "none"}
+"""Settings of the server: one view per image, like the bare session and the naive server."""
 
 NAIVE_CALLERS = 2
-"""One is served while the next request waits, so that the synchronous server never idles."""
+"""While one request is processed the next one waits, so that the synchronous server is never idle."""
+
+BATCH_HISTOGRAM = "wbc_forward_batch_images"
 
 
 @dataclass(frozen=True, slots=True)
-class LoadConfig:
-    """How the product is put under load.
+class Schedule:
+    """Lengths and repeats of a run; durations include the warm-up."""
 
-    Attributes:
-        bundle: folder of the model bundle.
-        graph: that is served.
-        images: folder of image files; None draws cells.
-        threads: of a forward pass; 0 takes what the service and the bare session take by themselves.
-        device: that forward passes run on; int8 runs on the CPU always.
-        arrivals: of the open loads.
-        naive: whether the naive path is measured beside it.
-        batch_sizes: of the bare session.
-        forward_repeats: passes of the bare session for each batch size.
-        callers: of the closed loops that look for the peak.
-        trials: rates that are tried for the highest that is held.
-        warm_up_s: before the first measurement, and uncounted at the start of each.
-        naive_s, single_s, saturated_s, trial_s, overload_s: length of each stretch, warm-up included.
-        environment: settings of the server, `WBC_*`; one view an image, as the bare session and the naive path have it.
-        quick: whether it is a short run.
-    """
-
-    bundle: Path
-    graph: Graph = "fp32"
-    images: Path | None = None
-    threads: int = 0
-    device: Device = "cpu"
-    arrivals: Literal["poisson", "constant"] = "poisson"
-    naive: bool = True
     batch_sizes: tuple[int, ...] = BATCH_SIZES
     forward_repeats: int = 8
     callers: tuple[int, ...] = (8, 32, 60)
@@ -70,55 +51,70 @@ class LoadConfig:
     saturated_s: float = 15.0
     trial_s: float = 20.0
     overload_s: float = 20.0
-    environment: dict[str, str] = field(default_factory=lambda: {"WBC_TTA": "none"})
-    quick: bool = False
 
 
-def measure_load(config: LoadConfig, machine: Machine, say: Callable[[str], None]) -> LoadResult:
-    """Measure the bare session, the naive path and the served product, one after the other.
+QUICK = Schedule(
+    batch_sizes=(1, 8),
+    forward_repeats=2,
+    callers=(8,),
+    trials=2,
+    warm_up_s=0.3,
+    naive_s=2.0,
+    single_s=1.5,
+    saturated_s=2.0,
+    trial_s=1.5,
+    overload_s=1.5,
+)
 
-    Args:
-        config: how.
-        machine: what it runs on, read before anything is measured.
-        say: is told what is being done.
+
+def measure_load(options: LoadOptions, machine: Machine, log: Callable[[str], None]) -> LoadResult:
+    """Measure the bare session, the naive server and the product, one after the other.
 
     Raises:
-        BundleMissing: a graph that the bundle does not hold.
-        DeviceUnavailable: a device that cannot be used.
+        BundleMissing: the bundle does not contain the graph.
+        DeviceUnavailable: the device cannot be used.
     """
-    bundle = Bundle.load(config.bundle)
-    data, described = pictures(config.images, 32)
-    say("bare session")
-    bare, provider = _bare(bundle, config, data)
-    with in_own_process() as generate, tempfile.TemporaryDirectory() as folder:
-        naive = _naive(config, data, generate, Path(folder), say) if config.naive else None
-        environment = {
-            "WBC_BUNDLE": str(config.bundle.resolve()),
-            "WBC_THREADS": str(config.threads),
-            "WBC_GRAPH": config.graph,
-            "WBC_DEVICE": "cpu" if config.graph == "int8" else config.device,
-            **config.environment,
-        }
-        say("server starts")
+    chosen, schedule = settings(), QUICK if options.quick else Schedule()
+    bundle = Bundle.load(options.bundle or chosen.bundle)
+    files, source = load_pictures(options.images, 32)
+    log("bare session")
+    classifier, pipeline = load_classifier(bundle, options.graph), Pipeline(bundle)
+    views = np.stack([pipeline.prepare(file)[0].model_input for file in files])
+    bare = time_forward_passes(classifier, views, schedule.batch_sizes, schedule.forward_repeats)
+    environment = {
+        "WBC_BUNDLE": str(bundle.path.resolve()),
+        "WBC_THREADS": str(chosen.threads),
+        "WBC_GRAPH": options.graph,
+        "WBC_DEVICE": "cpu" if options.graph == "int8" else chosen.device,
+        **SETTINGS,
+    }
+    with spawn_generator() as generate, tempfile.TemporaryDirectory() as folder:
+        log("naive server")
+        naive = _measure_naive(bundle, files, schedule, generate, Path(folder)) if options.naive else None
+        log("starting the server")
         with Product(Path(folder), environment) as server:
-            under_load = _Served(server, Requests.of_files(server.url + ENDPOINT, data), generate, config, say)
-            under_load.run(ClosedLoop(4, config.warm_up_s), "warm-up")
-            single = under_load.run(ClosedLoop(1, config.single_s, config.warm_up_s), "one caller")
+            send = partial(_send, server, Requests.from_files(server.url + ENDPOINT, files), generate, log)
+            arrivals = partial(OpenArrivals, warm_up_s=schedule.warm_up_s, kind=options.arrivals, seed=1)
+            send(ClosedLoop(4, schedule.warm_up_s), "warm-up")
+            single = send(ClosedLoop(1, schedule.single_s, schedule.warm_up_s), "one caller")
             saturated = {
-                callers: under_load.run(ClosedLoop(callers, config.saturated_s, config.warm_up_s), f"{callers} callers")
-                for callers in config.callers
+                callers: send(ClosedLoop(callers, schedule.saturated_s, schedule.warm_up_s), f"{callers} callers")
+                for callers in schedule.callers
             }
-            trials = under_load.search(max(traffic.throughput for traffic in saturated.values()))
+            peak = max(traffic.throughput for traffic in saturated.values())
+            trials = _find_sustained_rate(
+                lambda rate: send(arrivals(rate, schedule.trial_s), f"{rate:.1f}/s"), peak, schedule.trials
+            )
             result = LoadResult(
-                command=f"wbc bench load --graph {config.graph}",
-                quick=config.quick,
+                command=f"wbc bench load --graph {options.graph}",
+                quick=options.quick,
                 machine=machine,
-                bundle=BundleUsed.of(bundle, config.graph),
-                images=described,
+                bundle=BundleUsed.of(bundle, options.graph),
+                images=source,
                 endpoint=ENDPOINT,
-                settings=config.environment,
-                threads=serving_threads(config.threads),
-                provider=provider,
+                settings=SETTINGS,
+                threads=serving_threads(chosen.threads),
+                provider=classifier.provider,
                 bare=bare,
                 naive=naive,
                 single=single,
@@ -128,61 +124,58 @@ def measure_load(config: LoadConfig, machine: Machine, say: Callable[[str], None
                 overload_factor=OVERLOAD_FACTOR,
                 overload=None,
             )
-            if result.held is None or result.held.rate is None:
+            if result.sustained is None:
                 return result
-            load = under_load.arrivals(OVERLOAD_FACTOR * result.held.rate, config.overload_s)
-            return result.model_copy(update={"overload": under_load.run(load, f"{load.rate:.1f}/s, overload")})
+            rate = OVERLOAD_FACTOR * (result.sustained.rate or 0.0)
+            overload = send(arrivals(rate, schedule.overload_s), f"{rate:.1f}/s, overload")
+            return result.model_copy(update={"overload": overload})
 
 
-class _Served:
-    """The server under test and how it is spoken to."""
+def count_batches(url: str) -> tuple[float, float]:
+    """Read from a server's metrics how many images and forward passes it has processed, all workers together.
 
-    def __init__(
-        self, server: Server, requests: Requests, generate: Generate, config: LoadConfig, say: Callable[[str], None]
-    ) -> None:
-        self.server, self.requests, self.generate, self.config, self.say = server, requests, generate, config, say
-
-    def arrivals(self, rate: float, duration_s: float) -> OpenArrivals:
-        """An open load of this run."""
-        return OpenArrivals(rate, duration_s, self.config.warm_up_s, self.config.arrivals, seed=1)
-
-    def run(self, load: ClosedLoop | OpenArrivals, name: str) -> Traffic:
-        """One stretch, with the mean batch size of the server in it."""
-        self.say(name)
-        before = batch_count(self.server.url)
-        traffic = self.generate(self.requests, load)
-        mean, missing = batch_count(self.server.url).since(before)
-        return traffic.model_copy(
-            update={"mean_batch": None if mean is None else round(mean, 3), "mean_batch_missing": missing}
-        )
-
-    def search(self, peak: float) -> list[Traffic]:
-        """Bisect for the highest rate that is held, between none and 1.2 times the peak of the closed loops."""
-        low, high, rate, trials = 0.0, 1.2 * peak, 0.7 * peak, []
-        for _ in range(self.config.trials):
-            traffic = self.run(self.arrivals(rate, self.config.trial_s), f"{rate:.1f}/s")
-            trials.append(traffic)
-            low, high = (rate, high) if traffic.held(DEADLINE_MS) else (low, rate)
-            rate = (low + high) / 2
-        return trials
+    Raises:
+        httpx.HTTPError: the server did not return its metrics.
+    """
+    answer = httpx.get(f"{url}/metrics", timeout=10).raise_for_status()
+    samples = [s for family in text_string_to_metric_families(answer.text) for s in family.samples]
+    images, passes = (
+        sum(s.value for s in samples if s.name == f"{BATCH_HISTOGRAM}_{suffix}") for suffix in ("sum", "count")
+    )
+    return images, passes
 
 
-def _bare(bundle: Bundle, config: LoadConfig, data: list[bytes]) -> tuple[dict[int, Spread], str]:
-    """Forward passes in this process by batch size, and the provider."""
-    classifier = load_classifier(bundle, config.graph, config.threads, config.device)
-    pipeline = Pipeline(bundle)
-    views = np.stack([pipeline.prepare(item)[0].model_input for item in data])
-    forward = forward_by_batch(classifier, views, config.batch_sizes, config.forward_repeats)
-    return forward, classifier.provider
-
-
-def _naive(
-    config: LoadConfig, data: list[bytes], generate: Generate, folder: Path, say: Callable[[str], None]
+def _send(
+    server: Server,
+    requests: Requests,
+    generate: Generate,
+    log: Callable[[str], None],
+    load: ClosedLoop | OpenArrivals,
+    name: str,
 ) -> Traffic:
-    say("naive path starts")
-    command = [sys.executable, "-m", "benchmarks.naive", str(config.bundle.resolve()), "{port}"]
+    """Send one load to the server, and add the server's mean batch size to the result."""
+    log(name)
+    images, passes = count_batches(server.url)
+    traffic = generate(requests, load)
+    more_images, more_passes = count_batches(server.url)
+    if more_passes == passes:
+        return traffic
+    return traffic.model_copy(update={"mean_batch": round((more_images - images) / (more_passes - passes), 3)})
+
+
+def _find_sustained_rate(send: Callable[[float], Traffic], peak: float, trials: int) -> list[Traffic]:
+    """Bisect for the highest rate that meets the deadline, between 0 and 1.2 times the peak throughput."""
+    low, high, rate, tried = 0.0, 1.2 * peak, 0.7 * peak, []
+    for _ in range(trials):
+        tried.append(send(rate))
+        low, high = (rate, high) if tried[-1].meets(DEADLINE_MS) else (low, rate)
+        rate = (low + high) / 2
+    return tried
+
+
+def _measure_naive(bundle: Bundle, files: list[bytes], schedule: Schedule, generate: Generate, folder: Path) -> Traffic:
+    command = [sys.executable, "-m", "benchmarks.naive", str(bundle.path.resolve()), "{port}"]
     with Server(command, folder / "naive.log", {"TF_CPP_MIN_LOG_LEVEL": "2"}, ready_path="/") as server:
-        requests = Requests.of_files(f"{server.url}/predict", data, timeout_s=120)
-        say("naive path")
-        generate(requests, ClosedLoop(1, 0.1))  # the first answer traces the graph of `predict`
-        return generate(requests, ClosedLoop(NAIVE_CALLERS, config.naive_s, config.warm_up_s))
+        requests = Requests.from_files(f"{server.url}/predict", files, timeout_s=120)
+        generate(requests, ClosedLoop(1, 0.1))  # the first request traces the graph of `predict`
+        return generate(requests, ClosedLoop(NAIVE_CALLERS, schedule.naive_s, schedule.warm_up_s))

@@ -1,8 +1,8 @@
-"""The yardstick: a Keras model behind a synchronous server, as a first version is often written.
+"""Baseline for the load test: a Keras model behind a synchronous server, as a first version is often written.
 
-Each request is answered alone and in turn: `model.predict` on one image, then the gradient model built anew and
-run under a `GradientTape` for the heatmap. Preprocessing, overlay and answer are the product's own, so that the
-difference is the network's path and the server alone.
+Requests are processed one at a time: `model.predict` on a single image, then a new gradient model under a
+`GradientTape` for the heatmap. Preprocessing and overlay are the product's, so that only the network and the server
+differ.
 
     python -m benchmarks.naive BUNDLE PORT
 """
@@ -31,7 +31,7 @@ from wbc.saliency.overlay import heatmap, overlay
 
 
 class NaiveClassifier:
-    """The bundle's Keras model, asked one image at a time."""
+    """The bundle's Keras model, run on one image at a time."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.manifest = bundle.manifest
@@ -39,7 +39,7 @@ class NaiveClassifier:
         self.model = keras.saving.load_model(bundle.keras_path, compile=False)
 
     def __call__(self, data: bytes) -> dict[str, Any]:
-        """Class, probabilities and overlay of one image file.
+        """Classify one image file and draw its overlay.
 
         Raises:
             InputError: see `images.decode`.
@@ -68,12 +68,7 @@ class NaiveClassifier:
 
 
 class NaiveServer(HTTPServer):
-    """Answers `POST /predict`, a multipart field `file`, one request after the other; `GET` is 200 as soon as it runs.
-
-    Args:
-        port: of the loopback interface.
-        classifier: answers.
-    """
+    """Server of `POST /predict` with the multipart field `file`; `GET` returns 200 for the readiness check."""
 
     def __init__(self, port: int, classifier: NaiveClassifier) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
@@ -84,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: NaiveServer
 
     def do_GET(self) -> None:
-        self._answer(200, {})
+        self._respond(200, {})
 
     def do_POST(self) -> None:
         files: list[bytes] = []
@@ -95,9 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
 
         headers = {name: str(self.headers[name]).encode() for name in ("Content-Type", "Content-Length")}
         parse_form(headers, self.rfile, on_field=None, on_file=on_file)
-        self._answer(200, self.server.classifier(files[0]))
+        self._respond(200, self.server.classifier(files[0]))
 
-    def _answer(self, status: int, content: dict[str, Any]) -> None:
+    def _respond(self, status: int, content: dict[str, Any]) -> None:
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -107,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main(arguments: list[str]) -> None:
-    """Serve a bundle's folder on a port until the process is ended."""
+    """Serve a bundle on a port until the process ends."""
     folder, port = arguments
     classifier = NaiveClassifier(Bundle.load(Path(folder)))
     with NaiveServer(int(port), classifier) as server:

@@ -1,48 +1,39 @@
-"""The enhancement filter by variant, on one core."""
+"""Time of each variant of the enhancement filter, on one core."""
 
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
-from benchmarks.cells import pictures
+from benchmarks.cells import load_pictures
 from benchmarks.machine import Machine
+from benchmarks.options import FilterOptions
 from benchmarks.record import FilterResult
-from benchmarks.timing import one_core, spread
+from benchmarks.timing import pin_to_one_core, time_repeats
 from wbc.images import decode
 from wbc.preprocessing.enhance import UNCALIBRATED, VARIANTS, enhance
 from wbc.preprocessing.framing import Framing, frame
 
 BUDGET_MS, BUDGET_VARIANT = 6.0, "v1"
-"""What the filter may take: it must not be felt beside a forward pass."""
+"""Time limit of the filter, chosen to be negligible next to a forward pass."""
 
 SIZE = 224
 
 
-REPEATS, QUICK_REPEATS = 300, 5
-
-
-def measure_preprocessing(images: Path | None, machine: Machine, *, quick: bool = False) -> FilterResult:
-    """Time every variant on framed pictures of 224x224 pixels, on one core.
-
-    Args:
-        images: folder of image files; None draws cells.
-        machine: what it runs on, read before anything is measured.
-        quick: a short run.
-    """
-    repeats = QUICK_REPEATS if quick else REPEATS
-    data, described = pictures(images, 32)
-    framed = [frame(decode(item), SIZE, Framing())[0] for item in data]
-    with one_core():
+def measure_filters(options: FilterOptions, machine: Machine) -> FilterResult:
+    """Time every variant on framed images of 224x224 pixels, on one core."""
+    repeats = 5 if options.quick else 300
+    files, source = load_pictures(options.images, 32)
+    framed = [frame(decode(file), SIZE, Framing())[0] for file in files]
+    with pin_to_one_core():
         variants = {
-            variant: spread(partial(enhance, variant=variant, macenko=UNCALIBRATED), framed, repeats)
+            variant: time_repeats(partial(enhance, variant=variant, macenko=UNCALIBRATED), framed, repeats)
             for variant in VARIANTS
         }
     return FilterResult(
         command="wbc bench preprocessing",
-        quick=quick,
+        quick=options.quick,
         machine=machine,
-        images=described,
+        images=source,
         size=SIZE,
         budget_ms=BUDGET_MS,
         budget_variant=BUDGET_VARIANT,

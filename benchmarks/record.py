@@ -1,4 +1,4 @@
-"""What a benchmark leaves: one JSON file each, with all that is needed to judge and to repeat it."""
+"""Results of the benchmarks, one JSON file each with the machine, the versions and the command."""
 
 from __future__ import annotations
 
@@ -17,19 +17,13 @@ DECIMALS = 4
 
 
 class Result(BaseModel):
-    """Base of all results: frozen, and a file with another field is an error."""
+    """Base class of the results: immutable, unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Measured(Result):
-    """What every result file holds besides its numbers.
-
-    Attributes:
-        command: that regenerates it, without paths.
-        quick: whether it was a short run, which shows that everything runs and measures nothing well.
-        machine: what it ran on.
-    """
+    """Fields that every result file has; `command` regenerates it, and a `quick` run is not a measurement."""
 
     command: str
     quick: bool
@@ -37,14 +31,7 @@ class Measured(Result):
 
 
 class BundleUsed(Result):
-    """The model that was measured.
-
-    Attributes:
-        name, version: of the manifest.
-        sha256: of the manifest, and through it of every file.
-        variant: the enhancement filter before the network.
-        graph: the precision of the graph that ran.
-    """
+    """Model bundle and graph that were measured; `sha256` is that of the manifest, `variant` the filter."""
 
     name: str
     version: str
@@ -54,19 +41,18 @@ class BundleUsed(Result):
 
     @classmethod
     def of(cls, bundle: Bundle, graph: Graph) -> BundleUsed:
-        """A loaded bundle, and the graph of it that runs."""
-        manifest = bundle.manifest
+        """Describe a loaded bundle."""
         return cls(
-            name=manifest.name,
-            version=manifest.version,
+            name=bundle.manifest.name,
+            version=bundle.manifest.version,
             sha256=bundle.sha256,
-            variant=manifest.preprocessing.variant,
+            variant=bundle.manifest.preprocessing.variant,
             graph=graph,
         )
 
 
 class Spread(Result):
-    """Milliseconds of one kind of work, warm-up not counted."""
+    """Median and percentiles of a repeated measurement, in milliseconds."""
 
     median_ms: float
     p5_ms: float
@@ -75,23 +61,21 @@ class Spread(Result):
 
     @classmethod
     def of(cls, seconds: list[float]) -> Spread:
-        """Of the seconds that each repeat took."""
+        """Summarise the seconds of each repeat."""
         p5, median, p95 = (round(1e3 * float(v), DECIMALS) for v in np.percentile(seconds, (5, 50, 95)))
         return cls(median_ms=median, p5_ms=p5, p95_ms=p95, repeats=len(seconds))
 
 
 class StageResult(Measured):
-    """`wbc bench latency`: the stages of one image's way apart, in one process, and the forward pass by batch size.
+    """`wbc bench latency`: the stages of one image, and the forward pass by batch size.
 
     Attributes:
-        bundle: that was measured.
-        images: where the pictures came from.
         threads: of a forward pass.
-        providers: the execution provider of each graph.
-        available: execution providers that this build of ONNX Runtime has.
-        stages: each stage of one image.
-        forward: by graph file and batch size, one forward pass of that many images.
-        left_out: graphs that the bundle does not hold.
+        providers: execution provider of each graph.
+        available: execution providers of this build of ONNX Runtime.
+        stages: time per image of each stage.
+        forward: time of a forward pass by graph and batch size.
+        left_out: graphs that the bundle does not contain.
     """
 
     kind: Literal["latency"] = "latency"
@@ -106,14 +90,7 @@ class StageResult(Measured):
 
 
 class FilterResult(Measured):
-    """`wbc bench preprocessing`: the filter by variant, on one core.
-
-    Attributes:
-        images: where the pictures came from.
-        size: side of the pictures in pixels.
-        budget_ms: what the median of `budget_variant` may take.
-        variants: time of one picture.
-    """
+    """`wbc bench preprocessing`: time per image of each variant of the filter; `size` is the image size in pixels."""
 
     kind: Literal["preprocessing"] = "preprocessing"
     images: str
@@ -124,22 +101,18 @@ class FilterResult(Measured):
 
 
 class Traffic(Result):
-    """What a stretch of requests found; requests that were due during its warm-up are left out of all but `sent`.
+    """Results of one load. Requests scheduled during the warm-up count only in `sent`.
 
     Attributes:
-        arrivals: `poisson` and `constant` send at given times whatever was answered, `closed` when the caller before is
-            answered.
-        rate: requests a second that were due; None where `closed`.
-        callers: that wait for their answers; None where arrivals are open.
-        duration_s: length of the stretch.
-        warm_up_s: of it, not counted.
-        sent: requests in all.
-        statuses: how many were answered with each status; those without an answer are named after the fault.
-        throughput: answers with 200 a second, by the time they arrived.
-        p50_ms, p95_ms, p99_ms: from the time at which a request was due until its 200 had been read; None without one.
-        send_lag_p99_ms: how late requests were sent; it is a part of the times above.
-        generator_cpu: cores that the generator itself took.
-        mean_batch: images in a forward pass, by the server's own count; None where `mean_batch_missing` says why.
+        arrivals: `poisson` or `constant` for an open load, `closed` for callers that wait for each response.
+        rate: scheduled requests per second of an open load.
+        callers: number of callers of a closed load.
+        statuses: number of requests by status, or by error if there was no response.
+        throughput: responses with status 200 per second.
+        p50_ms, p95_ms, p99_ms: latency of the responses with status 200, counted from the scheduled time.
+        send_lag_p99_ms: delay between the scheduled time and sending; part of the latency.
+        generator_cpu: cores used by the load generator.
+        mean_batch: images per forward pass, from the server's metrics; None without one.
     """
 
     arrivals: Literal["poisson", "constant", "closed"]
@@ -156,34 +129,31 @@ class Traffic(Result):
     send_lag_p99_ms: float
     generator_cpu: float
     mean_batch: float | None = None
-    mean_batch_missing: str | None = None
 
     def share(self, status: str) -> float:
-        """Share of the counted requests that ended so, 0 to 1."""
+        """Return the share of the requests that had this status, 0 to 1."""
         return self.statuses.get(status, 0) / max(1, sum(self.statuses.values()))
 
-    def held(self, deadline_ms: float) -> bool:
-        """Whether every request was answered with 200, and 99% of them within the deadline."""
+    def meets(self, deadline_ms: float) -> bool:
+        """Return true if every request had status 200, 99% of them within the deadline."""
         return set(self.statuses) == {"200"} and self.p99_ms is not None and self.p99_ms < deadline_ms
 
 
 class LoadResult(Measured):
-    """`wbc bench load`: the served product under requests, and beside it the bare session and the naive path.
+    """`wbc bench load`: the served product under load, the bare session and the naive server.
 
     Attributes:
-        bundle: that was served.
-        images: where the pictures came from.
-        endpoint: what was asked.
-        settings: the server's settings that differ from their defaults.
-        threads: of a forward pass in the service; the bare session has all cores unless both were told a number.
-        provider: the execution provider of the bare session.
-        bare: forward passes of the graph by batch size, nothing else running.
-        naive: callers of the naive path; None where it was left out.
-        single: one caller.
-        saturated: by number of callers.
-        deadline_ms: of the p99 that a rate is held with.
-        trials: the search for the highest rate that is held, in the order of trying.
-        overload: at `overload_factor` times that rate; None where no rate was held.
+        endpoint: path and query of the requests.
+        settings: settings of the server that differ from the defaults.
+        threads: of a forward pass in the service; the bare session uses all cores unless `WBC_THREADS` is set.
+        provider: execution provider of the bare session.
+        bare: time of a forward pass without the server, by batch size.
+        naive: load on the naive server; None if it was left out.
+        single: load of one caller.
+        saturated: closed loads by number of callers.
+        deadline_ms: limit of the p99 of a sustained rate.
+        trials: the search for the highest sustained rate, in order.
+        overload: load at `overload_factor` times that rate; None if no rate was sustained.
     """
 
     kind: Literal["load"] = "load"
@@ -203,83 +173,69 @@ class LoadResult(Measured):
     overload: Traffic | None
 
     @property
-    def held(self) -> Traffic | None:
-        """The trial with the highest rate that was held."""
-        held = (trial for trial in self.trials if trial.held(self.deadline_ms))
-        return max(held, key=lambda trial: trial.rate or 0.0, default=None)
+    def sustained(self) -> Traffic | None:
+        """The trial with the highest sustained rate."""
+        sustained = (trial for trial in self.trials if trial.meets(self.deadline_ms))
+        return max(sustained, key=lambda trial: trial.rate or 0.0, default=None)
 
     @property
     def peak(self) -> float:
-        """Largest throughput of a closed loop, answers a second."""
+        """Highest throughput of a closed load."""
         return max(traffic.throughput for traffic in self.saturated.values())
-
-    @property
-    def bare_best(self) -> tuple[int, float]:
-        """The batch size at which the bare session does most, and its images a second."""
-        return best_batch(self.bare)
-
-
-class PipelineSpeed(Result):
-    """What `wbc data speed` found at one size; images a second where nothing else is said.
-
-    Attributes:
-        img_size: side in pixels at which the network is trained.
-        decode: decoding a file, one thread.
-        load: reading a decoded image from the cache, one thread.
-        augment: one thread.
-        prepare: framing, normalising and filtering, one thread.
-        pipeline_cold: all of these with all threads, into an empty cache.
-        pipeline: the same from a warm cache.
-        step: training steps of phase 2, pipeline and network at once.
-        load_share: one thread's seconds of loading from the warm cache, as a share of a step.
-        pipeline_share: the warm pipeline's seconds as a share of a step.
-        threads: that prepare images.
-        images: that each number was measured on.
-    """
-
-    img_size: int
-    decode: float
-    load: float
-    augment: float
-    prepare: float
-    pipeline_cold: float
-    pipeline: float
-    step: float
-    load_share: float
-    pipeline_share: float
-    threads: int
-    images: int
 
 
 class PipelineResult(Measured):
-    """`wbc bench pipeline`: training's input pipeline, alone and beside the training steps.
-
-    Attributes:
-        images: where the pictures came from.
-        variant: the enhancement filter.
-        batch_size: images a step.
-        sizes: what was found, by size.
-    """
+    """`wbc bench pipeline`: training's input pipeline; `sizes` holds the results of `wbc data speed` by image size."""
 
     kind: Literal["pipeline"] = "pipeline"
     images: str
     variant: str
     batch_size: int
-    sizes: list[PipelineSpeed]
+    sizes: list[dict[str, float]]
+
+
+Variant = Literal["full", "slim", "gpu"]
+
+
+class BentoSize(Result):
+    """Size of one variant; memory is the proportional set size of all processes after one response.
+
+    Attributes:
+        bento_bytes: built folder, the model included.
+        model_bytes: model bundle in it.
+        packages: number of installed packages.
+        installed_bytes: their size with compiled bytecode, as in the image.
+        largest: sizes of the largest package folders.
+        memory_bytes: memory of the server, with only these packages installed.
+    """
+
+    bento_bytes: int
+    model_bytes: int
+    packages: int
+    installed_bytes: int
+    largest: dict[str, int]
+    memory_bytes: int
+
+
+class BentoResult(Measured):
+    """`make bento-sizes`: size of each variant of the Bento."""
+
+    kind: Literal["bento"] = "bento"
+    variants: dict[Variant, BentoSize]
 
 
 R = TypeVar("R", bound=Measured)
 
 
-def best_batch(forward: dict[int, Spread]) -> tuple[int, float]:
-    """The batch size with the most images a second, and these."""
+def find_best_batch(forward: dict[int, Spread]) -> tuple[int, float]:
+    """Return the batch size with the highest throughput, and that throughput in images per second."""
     speeds = {size: 1e3 * size / spread.median_ms for size, spread in forward.items()}
     best = max(speeds, key=speeds.__getitem__)
     return best, speeds[best]
 
 
 def write(result: Measured, path: Path) -> None:
-    """Write a result as JSON, in one step."""
+    """Write a result as JSON, replacing the file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"new.{path.name}")
     new.write_text(result.model_dump_json(indent=2) + "\n")
@@ -287,14 +243,14 @@ def write(result: Measured, path: Path) -> None:
 
 
 def read(kind: type[R], path: Path) -> R | None:
-    """Read a result; None where there is none yet.
+    """Read a result; returns None if the file does not exist.
 
     Raises:
-        DataError: the file is no result of this version.
+        DataError: the file does not have the current format.
     """
     if not path.is_file():
         return None
     try:
         return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise DataError(f"{path} is no result of this version: {error}") from error
+        raise DataError(f"{path} does not have the current result format: {error}") from error

@@ -1,4 +1,4 @@
-"""A really served process: a command that answers HTTP on a free port of the loopback interface."""
+"""HTTP servers run as subprocesses on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ SOURCE_TREE = "service:Analyzer"
 
 
 class Server:
-    """A command in a process group of its own; ready on entry, ended on exit.
+    """Context manager that starts a command in its own process group, waits until it is ready, and ends it on exit.
 
     Args:
-        command: words of the command; `{port}` in them stands for the port that it is to listen on.
-        log: file for what it prints.
-        environment: variables for it, besides those of this process.
-        directory: in which it runs.
-        ready_path: what is asked until it answers 200.
+        command: words of the command; `{port}` is replaced by the port to listen on.
+        log: file for the output of the command.
+        environment: additional environment variables.
+        directory: working directory.
+        ready_path: path that returns 200 once the server is ready.
         ready_within_s: longest wait for that.
 
     Attributes:
-        port, url: where it answers.
-        process: the command's.
-        unready_statuses: what `ready_path` answered before it was ready; 0 for no answer.
+        port, url: address of the server.
+        process: process of the command.
+        unready_statuses: statuses of `ready_path` before the server was ready; 0 for no connection.
 
     Raises:
-        NotReady: on entry, where the command ended or was not ready in time; with the end of its log.
+        NotReady: on entry, if the command ended or was not ready in time; the message contains the end of its log.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Server:
         self.process: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:
-        # env(1) adds the variables, so that this package needs not read the environment.
+        # env(1) adds the variables: only wbc/settings.py reads the environment.
         added = [f"{name}={value}" for name, value in self.environment.items()]
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
@@ -106,13 +106,13 @@ class Server:
 
 
 class Product(Server):
-    """The product as `bentoml serve` starts it.
+    """The product, started by `bentoml serve`.
 
     Args:
-        folder: where its log goes.
+        folder: folder for the log and the state of BentoML.
         environment: `WBC_*` variables.
-        target: what is served: the source tree, or the folder or tag of a built Bento.
-        ready_within_s: longest wait until `/readyz` answers 200.
+        target: the source tree, or the folder or tag of a built Bento.
+        ready_within_s: longest wait for 200 from `/readyz`.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Product(Server):
         super().__init__(
             [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", "{port}"],
             folder / "serve.log",
-            # A home of its own: BentoML keeps a running server's metrics there, and empties it at the next start.
+            # A separate home: BentoML keeps the metrics of a running server there and deletes them at the next start.
             {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(folder / "bentoml"), **(environment or {})},
             directory=REPOSITORY if target == SOURCE_TREE else folder,
             ready_within_s=ready_within_s,

@@ -1,4 +1,4 @@
-"""Timing a piece of work: warmed up, repeated, in milliseconds; and holding a process to one core."""
+"""Repeated timing of a function."""
 
 from __future__ import annotations
 
@@ -15,29 +15,27 @@ from benchmarks.record import Spread
 T = TypeVar("T")
 
 
-def spread(work: Callable[[T], object], items: Sequence[T], repeats: int, *, warm_up: int = 3) -> Spread:
-    """How long work on an item takes, the items in turn.
+def time_repeats(work: Callable[[T], object], items: Sequence[T], repeats: int, *, warm_up: int = 3) -> Spread:
+    """Time `work` on one item after another, after `warm_up` untimed calls.
 
     Args:
-        work: what is timed.
-        items: at least one.
-        repeats: how often it is timed.
-        warm_up: how often it is done before.
+        work: function to time.
+        items: arguments, at least one, reused in turn.
+        repeats: number of timed calls.
+        warm_up: number of untimed calls.
     """
-    for index in range(warm_up):
-        work(items[index % len(items)])
-    taken = []
-    for index in range(repeats):
+    seconds = []
+    for index in range(warm_up + repeats):
         item = items[index % len(items)]
         started = time.perf_counter()
         work(item)
-        taken.append(time.perf_counter() - started)
-    return Spread.of(taken)
+        seconds.append(time.perf_counter() - started)
+    return Spread.of(seconds[warm_up:])
 
 
 @contextmanager
-def one_core() -> Iterator[int]:
-    """This thread on one of its cores, and OpenCV without threads of its own; gives the core's number."""
+def pin_to_one_core() -> Iterator[int]:
+    """Run this thread on one core and OpenCV without threads; yields the core's number."""
     allowed, threads = os.sched_getaffinity(0), cv2.getNumThreads()
     core = max(allowed)
     os.sched_setaffinity(0, {core})

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("wbc", "training", "evaluation", "export", "benchmarks")
 
 LAYERS = (
-    ("wbc.labels", "wbc.errors", "wbc.settings"),
+    ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.machine"),
     ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.markdown"),
     ("wbc.explain",),
     ("wbc.bundle", "wbc.data", "wbc.run_record"),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from wbc.machine import package_versions
 from wbc.preprocessing.pipeline import Preprocessing
 
 VERSIONED = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless", "pillow", "scikit-learn")
@@ -62,13 +61,7 @@ class TrainingRecord(BaseModel):
 
 def versions(backend: str) -> dict[str, str]:
     """Versions of what the run was computed with."""
-    found = {"python": platform.python_version(), "backend": backend}
-    for name in VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {**package_versions(VERSIONED), "backend": backend}
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.cells import drawn_cell, pictures
+from benchmarks.cells import draw_cell, load_pictures
 from benchmarks.machine import Machine
 from benchmarks.record import FilterResult, LoadResult, StageResult, read
-from benchmarks.timing import one_core
+from benchmarks.timing import pin_to_one_core
 from wbc.cli import main
 from wbc.errors import DataError
 from wbc.images import decode
@@ -21,7 +21,7 @@ from wbc.preprocessing.foreground import find_foreground
 
 
 def bench(*words: str) -> str:
-    """Run `wbc bench`; what it printed."""
+    """Run `wbc bench` and return its output."""
     # The server that `load` starts inherits this: Keras takes ten seconds to load and is not measured here.
     done = CliRunner().invoke(main, ["bench", *words], env={"WBC_GRADCAM": "false"})
     assert done.exit_code == 0, done.output
@@ -71,20 +71,20 @@ def test_load_against_the_real_server(tiny_bundle: Path, tmp_path: Path) -> None
     assert found.single.mean_batch == 1.0
     assert list(found.saturated) == [8]
     assert len(found.trials) == 2
-    assert "| naive Keras path |" in printed
-    if found.held is not None:
+    assert "| naive Keras server |" in printed
+    if found.sustained is not None:
         assert found.overload is not None
-        assert found.overload.rate == pytest.approx(4 * (found.held.rate or 0), rel=1e-3)
+        assert found.overload.rate == pytest.approx(4 * (found.sustained.rate or 0), rel=1e-3)
 
 
-def test_one_core_is_given_back() -> None:
+def test_the_affinity_is_restored() -> None:
     before = os.sched_getaffinity(0)
-    with one_core() as core:
+    with pin_to_one_core() as core:
         assert os.sched_getaffinity(0) == {core}
     assert os.sched_getaffinity(0) == before
 
 
-def test_the_machine_is_told() -> None:
+def test_machine() -> None:
     here = Machine.here()
     assert here.cores >= 1
     assert here.cpu
@@ -93,10 +93,10 @@ def test_the_machine_is_told() -> None:
 
 
 def test_drawn_cells_are_found_and_differ() -> None:
-    drawn, described = pictures(None, 4)
+    drawn, described = load_pictures(None, 4)
     assert described == "4 drawn cells, JPEG, 360x360 pixels"
     assert len(set(drawn)) == 4
-    assert drawn == pictures(None, 4)[0]
+    assert drawn == load_pictures(None, 4)[0]
     assert all(find_foreground(decode(data)).valid for data in drawn)
 
 
@@ -106,10 +106,10 @@ def test_pictures_of_a_folder(tmp_path: Path) -> None:
     from wbc.images import encode_png
 
     with pytest.raises(DataError, match="no image file in"):
-        pictures(tmp_path, 4)
+        load_pictures(tmp_path, 4)
     rng = np.random.default_rng(0)
     for number in range(6):
-        (tmp_path / f"{number}.png").write_bytes(encode_png(drawn_cell(rng, 64)))
-    data, described = pictures(tmp_path, 3)
+        (tmp_path / f"{number}.png").write_bytes(encode_png(draw_cell(rng, 64)))
+    data, described = load_pictures(tmp_path, 3)
     assert described == f"3 files of {tmp_path.name}"
     assert data == [(tmp_path / f"{number}.png").read_bytes() for number in (0, 2, 5)]

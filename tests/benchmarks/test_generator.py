@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from benchmarks.generator import ClosedLoop, Exchange, OpenArrivals, Requests, generate, in_own_process, summarise
+from benchmarks.generator import ClosedLoop, Exchange, OpenArrivals, Requests, generate, spawn_generator, summarise
 
 FILE = b"\xff\xd8 not really a picture \r\n--"
 
@@ -55,10 +55,10 @@ def say(handler: BaseHTTPRequestHandler, status: int) -> None:
 
 def test_statuses_are_counted_as_they_were_answered() -> None:
     with serving(lambda handler, number: say(handler, 429 if number % 4 == 0 else 200)) as url:
-        found = generate(Requests.of_files(url, [FILE]), OpenArrivals(200.0, 0.2, kind="constant"))
+        found = generate(Requests.from_files(url, [FILE]), OpenArrivals(200.0, 0.2, kind="constant"))
     assert (found.sent, found.statuses, found.rate) == (40, {"200": 30, "429": 10}, 200.0)
     assert found.share("429") == 0.25
-    assert not found.held(1e9)  # a refused request is a rate that is not held
+    assert not found.meets(1e9)  # a refused request is a rate that is not held
     assert found.p50_ms is not None
 
 
@@ -68,7 +68,7 @@ def test_a_stalling_server_is_charged_for_what_had_to_wait() -> None:
         say(handler, 200)
 
     with serving(slowly, one_at_a_time=True) as url:
-        requests = Requests.of_files(url, [FILE])
+        requests = Requests.from_files(url, [FILE])
         together = generate(requests, OpenArrivals(1000.0, 0.02, kind="constant"))
         alone = generate(requests, ClosedLoop(1, 0.3))
     # Twenty requests are due at once and each takes 50 ms: the n-th waits for n of them.
@@ -94,11 +94,11 @@ def test_a_connection_that_is_cut_and_one_that_hangs_are_named() -> None:
 
     with serving(cut_or_hang) as url:
         load = OpenArrivals(20.0, 0.25, kind="constant")
-        found = generate(Requests.of_files(url, [FILE], timeout_s=1.0), load)
+        found = generate(Requests.from_files(url, [FILE], timeout_s=1.0), load)
     assert found.statuses.pop("200") == 3
-    assert found.statuses.pop("no answer: TimeoutError") == 1
+    assert found.statuses.pop("no response: TimeoutError") == 1
     assert list(found.statuses.values()) == [1]  # however the operating system tells of the cut
-    assert next(iter(found.statuses)).startswith("no answer: ")
+    assert next(iter(found.statuses)).startswith("no response: ")
 
 
 def test_the_file_arrives_as_the_multipart_field_file() -> None:
@@ -116,8 +116,8 @@ def test_the_file_arrives_as_the_multipart_field_file() -> None:
         handler.send_response(200)
         handler.end_headers()
 
-    with serving(read) as url, in_own_process() as elsewhere:
-        found = elsewhere(Requests.of_files(url, [FILE, b"two"]), OpenArrivals(20.0, 0.1, kind="constant"))
+    with serving(read) as url, spawn_generator() as elsewhere:
+        found = elsewhere(Requests.from_files(url, [FILE, b"two"]), OpenArrivals(20.0, 0.1, kind="constant"))
     assert found.statuses == {"200": 2}
     assert sorted(received) == sorted([(b"file", FILE), (b"file", b"two")])
 
@@ -142,13 +142,13 @@ def test_a_stretch_is_summarised() -> None:
 def test_nothing_answered_has_no_times() -> None:
     found = summarise([Exchange(0, 0, 1, "429")], ClosedLoop(1, 1.0), cores=0.0)
     assert (found.p50_ms, found.p99_ms, found.throughput) == (None, None, 0)
-    assert not found.held(1e9)
+    assert not found.meets(1e9)
 
 
 def test_arrivals() -> None:
-    assert OpenArrivals(4.0, 1.0, kind="constant").due() == [0.0, 0.25, 0.5, 0.75]
-    drawn = OpenArrivals(50.0, 400.0, seed=3).due()
-    assert drawn == OpenArrivals(50.0, 400.0, seed=3).due() != OpenArrivals(50.0, 400.0, seed=4).due()
+    assert OpenArrivals(4.0, 1.0, kind="constant").schedule() == [0.0, 0.25, 0.5, 0.75]
+    drawn = OpenArrivals(50.0, 400.0, seed=3).schedule()
+    assert drawn == OpenArrivals(50.0, 400.0, seed=3).schedule() != OpenArrivals(50.0, 400.0, seed=4).schedule()
     gaps = np.diff(drawn)
     assert (gaps >= 0).all()
     # Gaps of a Poisson process have equal mean and standard deviation; 20,000 of them give both to about a percent.

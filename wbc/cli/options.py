@@ -76,6 +76,9 @@ def _option(name: str, field: FieldInfo) -> Callable[[Decorated], Decorated]:
         # A switch is named for what it does: `--disable-x` where it is off, `--x/--no-x` where it is on.
         names = f"{flag(name)}/--no-{name.replace('_', '-')}" if field.default else flag(name)
         return click.option(names, name, is_flag=True, default=bool(field.default), help=f"{help_text}.")
+    if get_origin(field.annotation) is tuple:
+        kind = _type(get_args(field.annotation)[0])
+        return click.option(flag(name), name, type=kind, multiple=True, help=f"{help_text}.  [{_default(field)}]")
     kind = _type(field.annotation)
     return click.option(flag(name), name, type=kind, default=None, help=f"{help_text}.  [{_default(field)}]")
 
