@@ -10,16 +10,19 @@ differ.
 from __future__ import annotations
 
 import base64
-import json
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from python_multipart.multipart import parse_form
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from wbc.adaptation.calibration import probabilities
 from wbc.bundle import Bundle
@@ -67,47 +70,22 @@ class NaiveClassifier:
         return np.asarray(tf.nn.relu(tf.reduce_sum(weights * features, axis=-1))[0])
 
 
-class NaiveServer(HTTPServer):
-    """Server of `POST /predict` with the multipart field `file`; `GET` returns 200 for the readiness check."""
+def make_app(classifier: NaiveClassifier) -> Starlette:
+    """Serve `POST /predict` with the multipart field `file`; `GET /` returns 200 for the readiness check."""
 
-    def __init__(self, port: int, classifier: NaiveClassifier) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
-        self.classifier = classifier
+    async def predict(request: Request) -> JSONResponse:
+        async with request.form() as form:
+            file = form["file"]
+            assert isinstance(file, UploadFile)
+            data = await file.read()
+        return JSONResponse(classifier(data))  # blocks the event loop: one request at a time
 
+    async def ready(_: Request) -> JSONResponse:
+        return JSONResponse({})
 
-class _Handler(BaseHTTPRequestHandler):
-    server: NaiveServer
-
-    def do_GET(self) -> None:
-        self._respond(200, {})
-
-    def do_POST(self) -> None:
-        files: list[bytes] = []
-
-        def on_file(file: Any) -> None:
-            file.file_object.seek(0)
-            files.append(file.file_object.read())
-
-        headers = {name: str(self.headers[name]).encode() for name in ("Content-Type", "Content-Length")}
-        parse_form(headers, self.rfile, on_field=None, on_file=on_file)
-        self._respond(200, self.server.classifier(files[0]))
-
-    def _respond(self, status: int, content: dict[str, Any]) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-def main(arguments: list[str]) -> None:
-    """Serve a bundle on a port until the process ends."""
-    folder, port = arguments
-    classifier = NaiveClassifier(Bundle.load(Path(folder)))
-    with NaiveServer(int(port), classifier) as server:
-        server.serve_forever()
+    return Starlette(routes=[Route("/predict", predict, methods=["POST"]), Route("/", ready)])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    folder, port = sys.argv[1:]
+    uvicorn.run(make_app(NaiveClassifier(Bundle.load(Path(folder)))), port=int(port), log_level="warning")

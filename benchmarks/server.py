@@ -24,18 +24,8 @@ SOURCE_TREE = "service:Analyzer"
 class Server:
     """Context manager that starts a command in its own process group, waits until it is ready, and ends it on exit.
 
-    Args:
-        command: words of the command; `{port}` is replaced by the port to listen on.
-        log: file for the output of the command.
-        environment: additional environment variables.
-        directory: working directory.
-        ready_path: path that returns 200 once the server is ready.
-        ready_within_s: longest wait for that.
-
-    Attributes:
-        port, url: address of the server.
-        process: process of the command.
-        unready_statuses: statuses of `ready_path` before the server was ready; 0 for no connection.
+    `{port}` in the command is replaced by a free port; the output goes to `log`. The server is ready when `ready_path`
+    returns 200; `unready_statuses` are the statuses before that, 0 for no connection.
 
     Raises:
         NotReady: on entry, if the command ended or was not ready in time; the message contains the end of its log.
@@ -106,13 +96,9 @@ class Server:
 
 
 class Product(Server):
-    """The product, started by `bentoml serve`.
+    """The product, started by `bentoml serve`, with its log and the state of BentoML in `folder`.
 
-    Args:
-        folder: folder for the log and the state of BentoML.
-        environment: `WBC_*` variables.
-        target: the source tree, or the folder or tag of a built Bento.
-        ready_within_s: longest wait for 200 from `/readyz`.
+    `target` is the source tree, or the folder or tag of a built Bento.
     """
 
     def __init__(
