@@ -1,23 +1,23 @@
-# make serve | test | check | lint | lock: each does its own set-up on a fresh clone that has python3 and make.
+# Every target sets up .venv first; a fresh clone needs only python3 and make.
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 3000
 HOST ?= 127.0.0.1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
-# BentoML reports usage to its makers unless it is told not to.
+# BentoML sends usage statistics by default.
 export BENTOML_DO_NOT_TRACK ?= True
 
 .PHONY: setup serve test soak lint check docs results model benchmarks lock bento bento-slim bento-gpu bento-sizes score-results clean
 setup: .venv/.test
 
-# uv installs from the lock in seconds; pip installs uv, by the version and hashes in the lock.
+# pip installs uv with the version and hashes in the lock file; uv installs everything else.
 $(BIN)/uv: requirements.lock
 	$(PYTHON) -m venv .venv
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 	touch $@
 
-# Either set of packages may be installed first; the serving lock is a subset of the other.
+# Both sets of packages share .venv: the serving lock is a subset of the other.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 .venv/.serve: requirements-serve.lock
 .venv/.test: requirements.lock
@@ -32,7 +32,7 @@ serve: .venv/.serve
 test: setup
 	$(BIN)/pytest
 
-# The robustness proof in its long form, into results/bench/robustness.json and docs/robustness.md.
+# Long form of the robustness tests; writes results/bench/robustness.json and docs/robustness.md.
 soak: setup
 	$(BIN)/python -m tests.robustness.prove
 
@@ -52,7 +52,7 @@ docs: setup
 	$(BIN)/python -m wbc.reference_cli > docs/cli.md
 	$(BIN)/python -m wbc.reference_settings > docs/settings.md
 
-# Every number in README and model card, measured again with the images in WBC_DATA_ROOT.
+# Evaluate the shipped model on the images in WBC_DATA_ROOT; updates README and model card.
 results: setup
 	$(BIN)/wbc evaluate --split Val --split TestA --split TestB-lisc --split TestB-bccd --split TestB-tecom \
 		--testb-binary-mode main --ablation --write-bundle
@@ -61,13 +61,13 @@ results: setup
 
 BACKBONE ?= ../shared/pretrained/densenet121-pbc.weights.h5
 
-# Every number of docs/performance.md, measured again; BENCH takes further options.
+# Run all benchmarks and update docs/performance.md; BENCH adds options.
 BENCH ?=
 benchmarks: setup
 	$(BIN)/wbc bench all $(BENCH)
 
-# The shipped model from the backbone BACKBONE: a frozen phase, from it a fine-tuned run for each of SEEDS, and their mean
-# with SHARE of the weights that they began with. An hour and a half on two cores; each `wbc train` resumes with --resume.
+# Train the shipped model from the weights BACKBONE: a run with frozen backbone, a fine-tuned run for each of SEEDS, and the
+# average of their weights with a share SHARE of the initial weights. 90 minutes on two cores; `wbc train --resume` resumes.
 SEEDS ?= 1 2 3
 SHARE ?= 0.25
 RUNS = $(SEEDS:%=runs/seed%)
@@ -79,28 +79,28 @@ model: setup
 	$(BIN)/wbc export runs/default --output models/default --bundle-version 3 --tta auto
 	$(BIN)/wbc quantize models/default
 
-# Exact versions and hashes of everything, from the ranges in pyproject.toml; what a Bento needs is a part of it.
+# Resolve the ranges in pyproject.toml to versions and hashes; the Bentos' locks are subsets. UPGRADE=--upgrade updates versions.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \
 	--no-annotate --no-strip-extras --quiet
 lock: $(BIN)/uv
-	$(COMPILE) --extra dev --upgrade -o requirements.lock
+	$(COMPILE) --extra dev $(UPGRADE) -o requirements.lock
 	$(COMPILE) --extra keras --constraint requirements.lock -o requirements-serve.lock
 	sed -n 's/^onnxruntime-gpu\(==[^ ]*\).*/onnxruntime\1/p' requirements.lock | $(COMPILE) - --constraint requirements.lock \
 		--no-emit-package onnxruntime-gpu -o requirements-serve-slim.lock
 	echo 'onnxruntime-gpu[cuda,cudnn]' | $(COMPILE) - --constraint requirements.lock -o requirements-serve-gpu.lock
 
-# What is shipped, into BENTOML_HOME. The variants without Keras are built without the service that needs it.
+# Build the Bentos in BENTOML_HOME. The slim and GPU variants lack the Keras service.
 bento: setup
 	$(BIN)/bentoml build
 
 bento-slim bento-gpu: bento-%: setup
 	WBC_GRADCAM=false $(BIN)/bentoml build -f bentofile.$*.yaml
 
-# Sizes of the Bentos and of what they install, into results/bench/bento.json.
+# Measure the sizes of the Bentos and their packages; writes results/bench/bento.json.
 bento-sizes: setup
 	$(BIN)/wbc bench bento
 
-# Images a second of `wbc score`, of both engines with one and two workers, into results/bench/score.json.
+# Measure the throughput of `wbc score` with both engines and one and two workers; writes results/bench/score.json.
 IMAGES ?= ../shared/data/smears/TestA
 score-results: setup
 	rm -rf build/score
