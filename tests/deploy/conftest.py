@@ -26,18 +26,18 @@ class BuiltBento:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """What `bento.yaml` says."""
+        """Content of `bento.yaml`."""
         found: dict[str, Any] = yaml.safe_load((self.folder / "bento.yaml").read_text())
         return found
 
     @cached_property
     def dockerfile(self) -> str:
-        """The generated one."""
+        """Generated Dockerfile."""
         return (self.folder / "env" / "docker" / "Dockerfile").read_text()
 
     @cached_property
     def requirements(self) -> str:
-        """What the image installs."""
+        """Packages that the image installs."""
         return (self.folder / "env" / "python" / "requirements.txt").read_text()
 
     @property
