@@ -401,7 +401,7 @@ RESULTS = Path(__file__).resolve().parents[2] / "results" / "saliency.json"
 
 @pytest.mark.skipif(not RESULTS.is_file(), reason="no results are committed")
 def test_the_documentation_shows_the_committed_results() -> None:
-    page = RESULTS.parents[1] / "saliency.md"
+    page = RESULTS.parents[1] / "docs" / "saliency.md"
     assert document.tables(checks.read(RESULTS)) in page.read_text()
 
 
