@@ -41,9 +41,9 @@ DOCUMENTS := README.md $(wildcard docs/*.md docs/decisions/*.md)
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python .ci/docstrings.py $(PACKAGES)
 	$(BIN)/mypy
 	$(BIN)/cog --check --diff --verbosity=0 -U $(DOCUMENTS)
+	$(BIN)/python .ci/docstrings.py $(PACKAGES)
 
 check: lint test
 

@@ -7,18 +7,48 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import psutil
 
 from benchmarks.cells import load_pictures
-from benchmarks.machine import Machine
-from benchmarks.record import BentoResult, BentoSize, Variant
+from benchmarks.options import RESULTS
+from benchmarks.record import Machine, Measured, Result, read
 from benchmarks.server import Server
+from wbc.markdown import table
 from wbc.settings import REPOSITORY
 
+Variant = Literal["full", "slim", "gpu"]
 SPECS: dict[Variant, str] = {"full": "bentofile.yaml", "slim": "bentofile.slim.yaml", "gpu": "bentofile.gpu.yaml"}
 LARGEST = 5
+
+
+class BentoSize(Result):
+    """Size of one variant; memory is the proportional set size of all processes after one response.
+
+    Attributes:
+        bento_bytes: built folder, the model included.
+        model_bytes: model bundle in it.
+        packages: number of installed packages.
+        installed_bytes: their size with compiled bytecode, as in the image.
+        largest: sizes of the largest package folders.
+        memory_bytes: memory of the server, with only these packages installed.
+    """
+
+    bento_bytes: int
+    model_bytes: int
+    packages: int
+    installed_bytes: int
+    largest: dict[str, int]
+    memory_bytes: int
+
+
+class BentoResult(Measured):
+    """`make bento-sizes`: size of each variant of the Bento."""
+
+    kind: Literal["bento"] = "bento"
+    variants: dict[Variant, BentoSize]
 
 
 def measure_bentos(variants: Sequence[Variant], machine: Machine) -> BentoResult:
@@ -82,3 +112,30 @@ def _run(*command: str) -> str:
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed with exit code {done.returncode}:\n{done.stderr[-4000:]}")
     return done.stdout
+
+
+def list_bentos(result: BentoResult | None) -> str:
+    """Return one row per variant of the Bento."""
+    if result is None:
+        return "Not measured yet: `make bento-sizes`."
+    rows = []
+    for variant, size in result.variants.items():
+        numbers = (size.bento_bytes, size.model_bytes, size.installed_bytes, size.memory_bytes)
+        bento, model, installed, memory = (f"{number / 1e6:.0f}" for number in numbers)
+        largest = ", ".join(f"{name} {number / 1e6:.0f}" for name, number in list(size.largest.items())[:3])
+        rows.append((variant, bento, model, size.packages, installed, largest, memory))
+    head = (
+        "variant",
+        "Bento, MB",
+        "of it the model, MB",
+        "packages",
+        "installed, MB",
+        "largest packages",
+        "memory, MB",
+    )
+    return table(head, rows)
+
+
+def show_bentos() -> str:
+    """Return the table of docs/operations.md for a cog block."""
+    return f"\n{list_bentos(read(BentoResult, RESULTS / 'bento.json'))}\n"

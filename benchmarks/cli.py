@@ -21,8 +21,8 @@ from benchmarks.options import (
 from wbc.cli.options import build, given, options
 
 if TYPE_CHECKING:
-    from benchmarks.machine import Machine
-    from benchmarks.record import Measured, Variant
+    from benchmarks.bento import Variant
+    from benchmarks.record import Machine, Measured
 
 Chosen = TypeVar("Chosen", LatencyOptions, FilterOptions, LoadOptions, PipelineOptions, AllOptions)
 VARIANTS = click.Choice(["full", "slim", "gpu"])
@@ -79,7 +79,7 @@ def pipeline(**_: Any) -> None:
 def all_benchmarks(**_: Any) -> None:
     """Run every benchmark, write all results and update the tables of docs/performance.md."""
     from benchmarks import tables
-    from benchmarks.machine import Machine
+    from benchmarks.record import Machine
     from benchmarks.targets import Results
     from wbc.bundle import Bundle
     from wbc.settings import settings
@@ -105,13 +105,13 @@ def all_benchmarks(**_: Any) -> None:
 @click.option("--output", type=FILE, help="Result file, JSON.  [default: results/bench/bento.json]")
 def bento(*, variants: tuple[Variant, ...], output: Path | None) -> None:
     """Build, install and serve each variant of the Bento in a temporary environment, and measure its size."""
-    from benchmarks import record, tables
-    from benchmarks.bento import SPECS, measure_bentos
-    from benchmarks.machine import Machine
+    from benchmarks import record
+    from benchmarks.bento import SPECS, list_bentos, measure_bentos
+    from benchmarks.record import Machine
 
     result = measure_bentos(variants or tuple(SPECS), Machine.here())
     record.write(result, output or RESULTS / "bento.json")
-    click.echo(tables.list_bentos(result))
+    click.echo(list_bentos(result))
 
 
 def _parse(model: type[Chosen]) -> Chosen:
@@ -120,7 +120,7 @@ def _parse(model: type[Chosen]) -> Chosen:
 
 def _run(chosen: LatencyOptions | FilterOptions | LoadOptions | PipelineOptions) -> None:
     from benchmarks import tables
-    from benchmarks.machine import Machine
+    from benchmarks.record import Machine
 
     click.echo(tables.describe(_measure(chosen, Machine.here())))
 
@@ -128,10 +128,9 @@ def _run(chosen: LatencyOptions | FilterOptions | LoadOptions | PipelineOptions)
 def _measure(chosen: LatencyOptions | FilterOptions | LoadOptions | PipelineOptions, machine: Machine) -> Measured:
     """Run one benchmark and write its result."""
     from benchmarks import record
-    from benchmarks.latency import measure_latency
+    from benchmarks.latency import measure_filters, measure_latency
     from benchmarks.load import measure_load
     from benchmarks.pipeline import measure_pipeline
-    from benchmarks.preprocessing import measure_filters
 
     result: Measured
     match chosen:

@@ -1,26 +1,29 @@
-"""Time of each stage of one image in this process, and of the forward pass by batch size."""
+"""Time of each stage of one image, of each variant of the filter, and of the forward pass by batch size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cells import load_pictures
-from benchmarks.machine import Machine
-from benchmarks.options import LatencyOptions
-from benchmarks.record import BundleUsed, Spread, StageResult
-from benchmarks.timing import time_repeats
+from benchmarks.options import FilterOptions, LatencyOptions
+from benchmarks.record import BundleUsed, FilterResult, Machine, Spread, StageResult
+from benchmarks.timing import pin_to_one_core, time_repeats
 from wbc.analysis import Pipeline
 from wbc.bundle import GRAPHS, Bundle
 from wbc.images import decode, encode_png
 from wbc.inference import OnnxClassifier, available_providers, cpu_quota
+from wbc.preprocessing.enhance import UNCALIBRATED, VARIANTS, enhance
+from wbc.preprocessing.framing import Framing, frame
 from wbc.saliency.overlay import grey, heatmap, overlay
 from wbc.schemas import ModelInfo, PredictionAnswer
 from wbc.settings import Graph, settings
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+FILTER_SIZE = 224
 
 
 def load_classifier(bundle: Bundle, graph: Graph) -> OnnxClassifier:
@@ -112,3 +115,23 @@ def _time_stages(
         ),
     }
     return stages, np.stack([one.model_input for one in prepared])
+
+
+def measure_filters(options: FilterOptions, machine: Machine) -> FilterResult:
+    """Time every variant on framed images of 224x224 pixels, on one core."""
+    repeats = 5 if options.quick else 300
+    files, source = load_pictures(options.images, 32)
+    framed = [frame(decode(file), FILTER_SIZE, Framing())[0] for file in files]
+    with pin_to_one_core():
+        variants = {
+            variant: time_repeats(partial(enhance, variant=variant, macenko=UNCALIBRATED), framed, repeats)
+            for variant in VARIANTS
+        }
+    return FilterResult(
+        command="wbc bench preprocessing",
+        quick=options.quick,
+        machine=machine,
+        images=source,
+        size=FILTER_SIZE,
+        variants=variants,
+    )

@@ -16,9 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.cells import load_pictures
 from benchmarks.generator import ClosedLoop, Generate, OpenArrivals, Requests, spawn_generator
 from benchmarks.latency import BATCH_SIZES, load_classifier, time_forward_passes
-from benchmarks.machine import Machine
 from benchmarks.options import LoadOptions
-from benchmarks.record import BundleUsed, LoadResult, Traffic
+from benchmarks.record import BundleUsed, LoadResult, Machine, Traffic
 from benchmarks.server import Product, Server
 from wbc.analysis import Pipeline
 from wbc.bundle import Bundle

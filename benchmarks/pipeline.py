@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cells import SIDE, write_splits
-from benchmarks.machine import Machine
 from benchmarks.options import PipelineOptions
-from benchmarks.record import PipelineResult
+from benchmarks.record import Machine, PipelineResult
 from wbc.errors import DataError
 
 VARIANT = "v1"

@@ -1,4 +1,4 @@
-"""Tables of docs/performance.md and docs/operations.md, made from the result files."""
+"""Tables of docs/performance.md and docs/scoring.md, made from the result files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from cogapp.cogapp import CogError
 
 from benchmarks.options import RESULTS, load_file
 from benchmarks.record import (
-    BentoResult,
     BundleUsed,
     FilterResult,
     LoadResult,
@@ -22,7 +21,6 @@ from benchmarks.record import (
     StageResult,
     Traffic,
     find_best_batch,
-    read,
 )
 from benchmarks.targets import Results, check_targets
 from wbc.errors import DataError
@@ -203,33 +201,6 @@ def list_pipeline(result: PipelineResult) -> str:
         f"{table(PIPELINE.values(), rows)}\n\nFilter `{result.variant}`, batch size {result.batch_size}; decode, load, "
         f"augment and prepare on one thread, the others on {result.sizes[0]['threads']:g}."
     )
-
-
-def list_bentos(result: BentoResult | None) -> str:
-    """Return one row per variant of the Bento."""
-    if result is None:
-        return _missing("bento")
-    rows = []
-    for variant, size in result.variants.items():
-        numbers = (size.bento_bytes, size.model_bytes, size.installed_bytes, size.memory_bytes)
-        bento, model, installed, memory = (f"{number / 1e6:.0f}" for number in numbers)
-        largest = ", ".join(f"{name} {number / 1e6:.0f}" for name, number in list(size.largest.items())[:3])
-        rows.append((variant, bento, model, size.packages, installed, largest, memory))
-    head = (
-        "variant",
-        "Bento, MB",
-        "of it the model, MB",
-        "packages",
-        "installed, MB",
-        "largest packages",
-        "memory, MB",
-    )
-    return table(head, rows)
-
-
-def show_bentos() -> str:
-    """Return the table of docs/operations.md for a cog block."""
-    return f"\n{list_bentos(read(BentoResult, RESULTS / 'bento.json'))}\n"
 
 
 def show_scores() -> str:

@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.cells import draw_cell, load_pictures
-from benchmarks.machine import Machine
-from benchmarks.record import FilterResult, LoadResult, StageResult, read
+from benchmarks.record import FilterResult, LoadResult, Machine, StageResult, read
 from benchmarks.timing import pin_to_one_core
 from wbc.cli import main
 from wbc.errors import DataError

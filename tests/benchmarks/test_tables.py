@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.machine import Machine
 from benchmarks.options import DOCUMENT, RESULTS
 from benchmarks.record import (
     BundleUsed,
     FilterResult,
     LoadResult,
+    Machine,
     PipelineResult,
     Spread,
     StageResult,

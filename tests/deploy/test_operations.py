@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from benchmarks import record
-from benchmarks.tables import list_bentos
+from benchmarks.bento import BentoResult, list_bentos
 from tests.served import ROOT
 from wbc.errors import WBCError
 from wbc.reference_settings import reference
@@ -19,7 +19,7 @@ def test_settings_are_documented_as_they_are() -> None:
 
 
 def test_sizes_are_those_that_were_measured() -> None:
-    result = record.read(record.BentoResult, ROOT / "results" / "bench" / "bento.json")
+    result = record.read(BentoResult, ROOT / "results" / "bench" / "bento.json")
     assert list_bentos(result) in TEXT, "run `make bento-sizes`"
 
 

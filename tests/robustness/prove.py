@@ -11,8 +11,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.machine import Machine
-from benchmarks.record import BundleUsed, write
+from benchmarks.record import BundleUsed, Machine, write
 from tests.robustness.bad_images import picture, saved
 from tests.robustness.corpus import corpus, large_upload, tried
 from tests.robustness.faults import kill_in_mid_load, terminate_in_mid_load
