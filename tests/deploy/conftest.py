@@ -1,4 +1,4 @@
-"""Bentos, built as `make bento`, `make bento-slim` and `make bento-gpu` build them, into a folder of their own."""
+"""The Bentos, built like `make bento`, `make bento-slim` and `make bento-gpu` in a temporary folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPECS = {"full": "bentofile.yaml", "slim": "bentofile.slim.yaml", "gpu": "bentof
 
 @dataclass(frozen=True)
 class BuiltBento:
-    """A Bento on disk."""
+    """A built Bento."""
 
     folder: Path
 
@@ -42,7 +42,7 @@ class BuiltBento:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that the image sets; `bentoml serve` outside a container leaves them to its caller."""
+        """Variables that the image sets; outside a container the caller sets them."""
         return {env["name"]: env["value"] for env in self.info["envs"]}
 
 

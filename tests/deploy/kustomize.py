@@ -1,4 +1,4 @@
-"""As much of kustomize as deploy/kubernetes uses: resources, images and strategic merge patches."""
+"""The subset of kustomize that deploy/kubernetes uses: resources, images and strategic merge patches."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ KNOWN = {"apiVersion", "kind", "resources", "labels", "images", "patches"}
 
 
 def render(folder: Path) -> list[Resource]:
-    """The resources that a kustomization makes."""
+    """Return the resources of a kustomization."""
     spec = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    assert set(spec) <= KNOWN, f"{folder}: this test renders {', '.join(sorted(KNOWN))} alone"
+    assert set(spec) <= KNOWN, f"{folder}: this test renders only {', '.join(sorted(KNOWN))}"
     resources: list[Resource] = []
     for name in spec["resources"]:
         path = folder / name
         resources += render(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
     for patch in spec.get("patches", []):
         changes = yaml.safe_load((folder / patch["path"]).read_text())
-        (at,) = (index for index, one in enumerate(resources) if identity(one) == identity(changes))
-        resources[at] = merged(resources[at], changes)
+        (at,) = (index for index, one in enumerate(resources) if identify(one) == identify(changes))
+        resources[at] = merge(resources[at], changes)
     for image in spec.get("images", []):
-        for container in containers(resources):
+        for container in list_containers(resources):
             name = container["image"].partition(":")[0]
             if name == image["name"]:
                 container["image"] = f"{image.get('newName', name)}:{image['newTag']}"
     return resources
 
 
-def identity(resource: Resource) -> tuple[str, str]:
-    """Kind and name."""
+def identify(resource: Resource) -> tuple[str, str]:
+    """Return kind and name."""
     return resource["kind"], resource["metadata"]["name"]
 
 
-def containers(resources: list[Resource]) -> list[dict[str, Any]]:
-    """Of all deployments."""
+def list_containers(resources: list[Resource]) -> list[dict[str, Any]]:
+    """Return the containers of all deployments."""
     return [
         one
         for resource in resources
@@ -46,13 +46,13 @@ def containers(resources: list[Resource]) -> list[dict[str, Any]]:
     ]
 
 
-def merged(base: Any, patch: Any) -> Any:
-    """Strategic merge: mappings by key, lists of named things by name, all else replaced."""
+def merge(base: Any, patch: Any) -> Any:
+    """Merge strategically: mappings by key, lists of named items by name; replace everything else."""
     if isinstance(base, dict) and isinstance(patch, dict):
-        return {key: merged(base.get(key), patch[key]) if key in patch else base[key] for key in {**base, **patch}}
+        return {key: merge(base.get(key), patch[key]) if key in patch else base[key] for key in {**base, **patch}}
     if _named(base) and _named(patch):
         by_name = {one["name"]: one for one in base}
-        return list({**by_name, **{one["name"]: merged(by_name.get(one["name"]), one) for one in patch}}.values())
+        return list({**by_name, **{one["name"]: merge(by_name.get(one["name"]), one) for one in patch}}.values())
     return patch
 
 

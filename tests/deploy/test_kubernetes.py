@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: valid by the API's own schemas, and in agreement with the product."""
+"""Kubernetes manifests: valid by the schemas of the API, and consistent with the product."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.deploy.kustomize import Resource, containers, render
+from tests.deploy.kustomize import Resource, list_containers, render
 from tests.served import ROOT
 from wbc.settings import Settings
 
@@ -17,7 +17,7 @@ FOLDER = ROOT / "deploy" / "kubernetes"
 VARIANTS = {"base": "base", "slim": "overlays/slim", "gpu": "overlays/gpu"}
 API_VERSIONS = ("1.30", "1.37")
 PROBE_ANSWER_S = 2.5
-"""The longest that `/readyz` takes where a process is dead: the limit of its own question, and some."""
+"""Longest response time of `/readyz` with a dead process."""
 
 
 @pytest.fixture(params=VARIANTS)
@@ -32,7 +32,7 @@ def pod(resources: list[Resource]) -> dict[str, Any]:
 
 
 def environment(resources: list[Resource]) -> dict[str, Any]:
-    (container,) = containers(resources)
+    (container,) = list_containers(resources)
     return {env["name"]: env.get("value", env.get("valueFrom")) for env in container["env"]}
 
 
@@ -45,7 +45,7 @@ def test_schemas(resources: list[Resource], version: str) -> None:
         kubernetes_validate.validate(one, version, strict=True)
 
 
-def test_a_wrong_field_is_refused() -> None:
+def test_an_unknown_field_is_invalid() -> None:
     (deployment, *_) = render(FOLDER / "base")
     deployment["spec"]["template"]["spec"]["containers"][0]["readinessProb"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -64,12 +64,12 @@ def test_every_file_is_used() -> None:
 
 def test_images_are_of_this_version(resources: list[Resource]) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    (container,) = containers(resources)
+    (container,) = list_containers(resources)
     assert container["image"] in {f"{name}:{version}" for name in ("wbc", "wbc-slim", "wbc-gpu")}
 
 
 def test_runs_without_privileges(resources: list[Resource]) -> None:
-    spec, (container,) = pod(resources), containers(resources)
+    spec, (container,) = pod(resources), list_containers(resources)
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] == 1034
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -89,12 +89,12 @@ def test_settings_exist_and_keys_come_from_a_secret(resources: list[Resource]) -
     assert names <= set(Settings.model_fields)
     for name, value in found.items():
         if name.endswith("_KEY"):
-            assert set(value) == {"secretKeyRef"}, f"{name} is written down"
-    assert "optional" not in found["WBC_API_KEY"]["secretKeyRef"], "without its key nothing may start"
+            assert set(value) == {"secretKeyRef"}, f"{name} is not from a Secret"
+    assert "optional" not in found["WBC_API_KEY"]["secretKeyRef"], "the pod must not start without its key"
 
 
-def test_a_dead_process_is_noticed_within_ten_seconds(resources: list[Resource]) -> None:
-    (container,) = containers(resources)
+def test_a_dead_process_is_detected_within_ten_seconds(resources: list[Resource]) -> None:
+    (container,) = list_containers(resources)
     ready = container["readinessProbe"]
     assert ready["httpGet"]["path"] == "/readyz"
     assert ready["timeoutSeconds"] > PROBE_ANSWER_S
@@ -102,20 +102,20 @@ def test_a_dead_process_is_noticed_within_ten_seconds(resources: list[Resource])
     alive = container["livenessProbe"]
     assert alive["httpGet"]["path"] == "/livez"
     assert alive["timeoutSeconds"] <= 5
-    assert alive["failureThreshold"] * alive["periodSeconds"] >= 30, "a busy pod is not killed"
+    assert alive["failureThreshold"] * alive["periodSeconds"] >= 30, "a busy pod must not be killed"
     start = container["startupProbe"]
     assert start["failureThreshold"] * start["periodSeconds"] >= 120
 
 
-def test_what_is_in_flight_ends_before_the_pod(resources: list[Resource]) -> None:
-    found, (container,) = environment(resources), containers(resources)
+def test_requests_in_progress_end_before_the_pod(resources: list[Resource]) -> None:
+    found, (container,) = environment(resources), list_containers(resources)
     pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     longest = float(found["WBC_UPLOAD_TIMEOUT_S"]) + float(found["WBC_REQUEST_TIMEOUT_S"])
     assert pod(resources)["terminationGracePeriodSeconds"] > pause + longest
 
 
 def test_threads_follow_a_quota_of_whole_cpus(resources: list[Resource]) -> None:
-    (container,) = containers(resources)
+    (container,) = list_containers(resources)
     asked, limit = container["resources"]["requests"], container["resources"]["limits"]
     assert asked["cpu"] == limit["cpu"]
     assert float(limit["cpu"]).is_integer()
@@ -126,13 +126,13 @@ def test_variants() -> None:
     slim, gpu = render(FOLDER / "overlays" / "slim"), render(FOLDER / "overlays" / "gpu")
     assert environment(slim)["WBC_GRADCAM"] == environment(gpu)["WBC_GRADCAM"] == "false"
     assert environment(gpu)["WBC_DEVICE"] == "cuda"
-    (container,) = containers(gpu)
+    (container,) = list_containers(gpu)
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert container["resources"]["limits"]["memory"] != containers(slim)[0]["resources"]["limits"]["memory"]
-    assert environment(gpu)["WBC_API_KEY"] == environment(slim)["WBC_API_KEY"], "a patch leaves the rest"
+    assert container["resources"]["limits"]["memory"] != list_containers(slim)[0]["resources"]["limits"]["memory"]
+    assert environment(gpu)["WBC_API_KEY"] == environment(slim)["WBC_API_KEY"], "a patch must keep other variables"
 
 
-def test_autoscaler_asks_for_what_the_adapter_serves(resources: list[Resource]) -> None:
+def test_autoscaler_uses_the_metric_of_the_adapter(resources: list[Resource]) -> None:
     (scaler,) = (one for one in resources if one["kind"] == "HorizontalPodAutoscaler")
     (metric,) = scaler["spec"]["metrics"]
     adapter = yaml.safe_load((FOLDER / "prometheus-adapter.yaml").read_text())

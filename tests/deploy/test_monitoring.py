@@ -1,4 +1,4 @@
-"""Prometheus, its alerts and the Grafana dashboard against the metrics that are really served."""
+"""Prometheus, its alerts and the Grafana dashboard compared with the metrics of a server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SELECTOR = re.compile(r"\b(wbc_\w+|up)\b(?:\{([^}]*)\})?")
 
 
 def expressions() -> Iterator[str]:
-    """Every expression of the dashboard, its variables and the alerts."""
+    """Yield every expression of the dashboard, its variables and the alerts."""
     for panel in DASHBOARD["panels"]:
         for target in panel["targets"]:
             yield target["expr"]
@@ -44,7 +44,7 @@ def metrics_of(expression: str) -> set[str]:
 
 
 def labels_of(expression: str) -> set[str]:
-    """Labels that an expression selects or groups by."""
+    """Return the labels that an expression selects or groups by."""
     found = {name for _, inner in SELECTOR.findall(expression) for name in re.findall(r"(\w+)\s*[=!]", inner)}
     for group in re.findall(r"(?:by|ignoring)\s*\(([^)]*)\)", expression):
         found |= {name.strip() for name in group.split(",")}
@@ -53,7 +53,7 @@ def labels_of(expression: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def served(server_url: str) -> dict[str, set[str]]:
-    """Labels by sample name, as `/metrics` shows them after an answer and a refusal."""
+    """Labels by sample name, from `/metrics` after a response and an error."""
     cell = encode_png(drawn_cell("Monocyte", np.random.default_rng(5)))
     assert httpx.post(f"{server_url}/predict", files={"file": cell}, timeout=60).status_code == 200
     assert httpx.post(f"{server_url}/predict", files={"file": b"no image"}, timeout=60).status_code == 415
@@ -65,7 +65,7 @@ def served(server_url: str) -> dict[str, set[str]]:
     return found
 
 
-def test_every_metric_that_is_looked_at_is_served(served: dict[str, set[str]]) -> None:
+def test_every_displayed_metric_is_exported(served: dict[str, set[str]]) -> None:
     looked_at = {name for expression in expressions() for name in metrics_of(expression)}
     assert len(looked_at) > 10
     assert looked_at - set(served) <= ONLY_WITH_PROVIDERS
@@ -74,14 +74,14 @@ def test_every_metric_that_is_looked_at_is_served(served: dict[str, set[str]]) -
         assert f'"{name.removesuffix("_total")}"' in defined
 
 
-def test_every_label_that_is_looked_at_is_served(served: dict[str, set[str]]) -> None:
+def test_every_displayed_label_is_exported(served: dict[str, set[str]]) -> None:
     of_prometheus = {"instance", "job"}
     for expression in expressions():
         known = {label for name in metrics_of(expression) for label in served.get(name, {"provider", "reason"})}
         assert labels_of(expression) <= known | of_prometheus, expression
 
 
-def test_every_metric_that_is_served_is_looked_at(served: dict[str, set[str]]) -> None:
+def test_every_exported_metric_is_displayed(served: dict[str, set[str]]) -> None:
     looked_at = {base(name) for expression in expressions() for name in metrics_of(expression)}
     assert {base(name) for name in served} <= looked_at
 
@@ -125,7 +125,7 @@ def test_compose_mounts_files_that_exist() -> None:
                 assert source in COMPOSE["volumes"]
 
 
-def test_compose_exposes_to_this_machine_alone() -> None:
+def test_compose_publishes_only_on_this_machine() -> None:
     for service in COMPOSE["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     wbc = COMPOSE["services"]["wbc"]
