@@ -96,16 +96,18 @@ bento: setup
 bento-slim bento-gpu: bento-%: setup
 	WBC_GRADCAM=false $(BIN)/bentoml build -f bentofile.$*.yaml
 
-# Measure the sizes of the Bentos and their packages; writes results/bench/bento.json.
+# Measure the sizes of the Bentos; writes results/bench/bento.json and the table of docs/operations.md.
 bento-sizes: setup
 	$(BIN)/wbc bench bento
+	$(BIN)/cog -r --verbosity=0 -U docs/operations.md
 
-# Measure the throughput of `wbc score` with both engines and one and two workers; writes results/bench/score.json.
+# Measure the throughput of `wbc score` with both engines; writes results/bench/score.json and the table of docs/scoring.md.
 IMAGES ?= ../shared/data/smears/TestA
 score-results: setup
 	rm -rf build/score
 	for engine in local ray; do for workers in 1 2; do $(BIN)/wbc score $(IMAGES) --output build/score/$$engine-$$workers \
 		--engine $$engine --workers $$workers --report results/bench/score.json || exit 1; done; done
+	$(BIN)/cog -r --verbosity=0 -U docs/scoring.md
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
