@@ -46,14 +46,10 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class OpenArrivals:
-    """Open load: requests at times that do not depend on the responses.
+    """Open load: `rate` requests per second, at times that do not depend on the responses.
 
-    Attributes:
-        rate: requests per second.
-        duration_s: total time, warm-up included.
-        warm_up_s: time at the start that is excluded from the results.
-        kind: `poisson`, like independent clients, or `constant` intervals.
-        seed: random seed of the arrival times.
+    Arrivals are a `poisson` process, like independent clients, or have `constant` intervals. The first `warm_up_s` of
+    `duration_s` are excluded from the results.
     """
 
     rate: float
@@ -83,14 +79,7 @@ class ClosedLoop:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request; times are in seconds from the start.
-
-    Attributes:
-        due: scheduled time.
-        sent: time of sending.
-        ended: time at which the response was complete or the request failed.
-        status: of the response, or the error.
-    """
+    """Scheduled time, time of sending and end of a request in seconds from the start, and its status or error."""
 
     due: float
     sent: float
@@ -117,13 +106,7 @@ def spawn_generator() -> Iterator[Generate]:
 
 
 def summarise(exchanges: Sequence[Exchange], load: OpenArrivals | ClosedLoop, cores: float) -> Traffic:
-    """Compute throughput and latency percentiles.
-
-    Args:
-        exchanges: all requests, the warm-up included.
-        load: load that they belong to.
-        cores: CPU seconds per second of the generator.
-    """
+    """Compute throughput and latency percentiles of a load during which the generator used `cores`."""
     counted = [one for one in exchanges if one.due >= load.warm_up_s]
     times = [1e3 * (one.ended - one.due) for one in counted if one.status == "200"]
     p50, p95, p99 = (round(float(v), 2) for v in np.percentile(times, (50, 95, 99))) if times else (None,) * 3

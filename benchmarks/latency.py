@@ -43,11 +43,7 @@ def time_forward_passes(
 ) -> dict[int, Spread]:
     """Time the forward pass at each batch size, with twice as many repeats for a single image.
 
-    Args:
-        classifier: graph to run.
-        views: uint8 (N, S, S, 3), repeated to fill a batch.
-        batch_sizes: images per pass.
-        repeats: passes per batch size.
+    `views`, uint8 (N, S, S, 3), are repeated to fill a batch.
     """
     return {
         size: time_repeats(classifier, [np.resize(views, (size, *views.shape[1:]))], repeats * (2 if size == 1 else 1))

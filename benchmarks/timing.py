@@ -16,14 +16,7 @@ T = TypeVar("T")
 
 
 def time_repeats(work: Callable[[T], object], items: Sequence[T], repeats: int, *, warm_up: int = 3) -> Spread:
-    """Time `work` on one item after another, after `warm_up` untimed calls.
-
-    Args:
-        work: function to time.
-        items: arguments, at least one, reused in turn.
-        repeats: number of timed calls.
-        warm_up: number of untimed calls.
-    """
+    """Time `work` on the items in turn, after `warm_up` untimed calls."""
     seconds = []
     for index in range(warm_up + repeats):
         item = items[index % len(items)]
