@@ -23,7 +23,8 @@ from wbc.data.dataset import Split, prepare_all, read_split
 from wbc.errors import ExportError
 from wbc.inference import OnnxClassifier
 from wbc.labels import CLASSES
-from wbc.nn.classifier import ATTENTION, Backbone, build_classifier, densenet121
+from wbc.nn.backbones import BACKBONES, Backbone
+from wbc.nn.classifier import ATTENTION, build_classifier
 from wbc.preprocessing.pipeline import Preprocessor, probe
 from wbc.run_record import TrainingRecord
 
@@ -64,7 +65,7 @@ class ExportConfig:
     limit: int = 0
 
 
-def export_bundle(config: ExportConfig, *, backbone: Backbone = densenet121) -> Bundle:
+def export_bundle(config: ExportConfig, *, backbone: Backbone | None = None) -> Bundle:
     """Write a bundle and load it back.
 
     Raises:
@@ -79,7 +80,8 @@ def export_bundle(config: ExportConfig, *, backbone: Backbone = densenet121) -> 
     preprocessor = Preprocessor(record.preprocessing)
     trained = keras.saving.load_model(config.run / KERAS, compile=False)
     reduction = int(record.config.get("input_reduction", 1))
-    model = build_classifier(record.preprocessing.size, backbone, input_reduction=reduction)
+    features = backbone or BACKBONES[record.config["backbone"]]
+    model = build_classifier(record.preprocessing.size, features, input_reduction=reduction)
     model.set_weights(trained.get_weights())
     if config.half:
         round_to_half(model)
@@ -93,8 +95,7 @@ def export_bundle(config: ExportConfig, *, backbone: Backbone = densenet121) -> 
         parity = check_parity(model, OnnxClassifier(staging / ONNX), images)
         files = {name: sha256(staging / name) for name in (KERAS, ONNX)}
         write_manifest(staging, _manifest(config, record, parity, files))
-        train_split = record.config.get("train_split", "Train")
-        fitted = CalibrationConfig(config.data_root, train_split=train_split, limit=config.limit)
+        fitted = CalibrationConfig(config.data_root, train_split=record.config["source"][0], limit=config.limit)
         manifest = calibrate(Bundle.load(staging), fitted).manifest
         config.output.mkdir(parents=True, exist_ok=True)
         for old in (MANIFEST, *GRAPHS.values(), KERAS, FAMILIARITY, "MODEL_CARD.md", "evaluation.json"):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import keras
 
     from wbc.inference import OnnxClassifier
-    from wbc.nn.classifier import Backbone
+    from wbc.nn.backbones import Backbone
 
 
 def tiny(image: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.augment import Recipe, augment
+from training.window_augment import MARGIN, augment_window
 from wbc.data.cache import ImageCache, resized
 from wbc.data.dataset import Split, cores
 from wbc.labels import AUX_NEGATIVE, AUX_POSITIVE, CLASSES, index_of
@@ -47,10 +48,26 @@ class Targets:
         return wanted, weights
 
 
-def balancing_weights(labels: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
-    """How often each image is to be drawn, (N,): the smaller its class, the more; 0 as found, 1 all classes alike."""
-    counts = np.maximum(np.bincount(labels, minlength=len(CLASSES)), 1).astype(np.float64)
-    return np.asarray((counts.max() / counts[labels]) ** balance)
+MAX_REPEAT = 10.0
+"""Largest factor by which class balance repeats an image: two basophils of a source are not shown a hundred times."""
+
+
+def balancing_weights(split: Split, balance: float, source_balance: float = 0.0) -> NDArray[np.float64]:
+    """How often each image is to be drawn, (N,).
+
+    Args:
+        split: the images.
+        balance: of the classes within each source; 0 as found, 1 all classes equally often.
+        source_balance: of the sources; 0 as found, 1 all sources equally often.
+    """
+    weights = np.zeros(len(split.paths))
+    sizes = np.bincount(split.source).astype(np.float64)
+    for source, size in enumerate(sizes):
+        inside = split.source == source
+        counts = np.bincount(split.labels[inside], minlength=len(CLASSES)).astype(np.float64)
+        repeat = np.minimum((counts.max() / np.maximum(counts, 1)) ** balance, MAX_REPEAT)[split.labels[inside]]
+        weights[inside] = repeat / repeat.sum() * size * (sizes.max() / size) ** source_balance
+    return weights
 
 
 def draw(
@@ -88,7 +105,8 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         size: side of the images handed to the network.
         batch_size: images a batch; what is left over at the end of an epoch is dropped.
         epoch_size: images an epoch.
-        balance: exponent of class balancing, 0 as found, 1 all classes alike.
+        balance: exponent of class balancing within a source, 0 as found, 1 all classes alike.
+        source_balance: exponent of balancing over the sources, likewise.
         recipe: augmentation.
         ramp_epochs: epochs over which degradations rise from a half to their full probability.
         seed: base of all randomness, one or several numbers.
@@ -106,6 +124,7 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         batch_size: int,
         epoch_size: int,
         balance: float,
+        source_balance: float = 0.0,
         recipe: Recipe,
         ramp_epochs: float,
         seed: int | Sequence[int],
@@ -119,7 +138,7 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         self.recipe, self.ramp_epochs = recipe, ramp_epochs
         self.seed = [seed] if isinstance(seed, int) else list(seed)
         self.targets, self.cache = targets or Targets(), cache or ImageCache(None)
-        self._weights = balancing_weights(split.labels, balance)
+        self._weights = balancing_weights(split, balance, source_balance)
         self._pool = ThreadPoolExecutor(cores(workers), thread_name_prefix="prepare")
         self.begin(0)
 
@@ -147,6 +166,10 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         if self.recipe.policy == "none":
             return self.cache.prepared(path, self.preprocessor, self.size)
         rng = np.random.default_rng([*self.seed, epoch, position])
+        if self.recipe.policy == "robust":
+            wide = self.cache.surroundings(path, self.preprocessor, MARGIN, round(MARGIN * self.size))
+            colour, ramp = self.recipe.degradations > 0, self.ramp(epoch) * self.recipe.degradations
+            return self.preprocessor.normalise(augment_window(wide, rng, self.size, colour=colour, ramp=ramp))
         rgb = augment(self.cache.decoded(path), rng, self.recipe, int(self.split.labels[number]), self.ramp(epoch))
         return resized(self.preprocessor(rgb).model_input, self.size)
 

@@ -80,6 +80,40 @@ def average(runs: tuple[Path, ...], output: Path, start_share: float) -> None:
     click.echo(f"{output / 'model.keras'}: {_scores(record.model_dump())}")
 
 
+@click.command("cross-fit")
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--left-out",
+    "pairs",
+    nargs=2,
+    multiple=True,
+    required=True,
+    metavar="RUN SOURCE",
+    help="Another run of the same recipe, and a source that it was not trained on; may be given several times.",
+)
+@click.option(
+    "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the result."
+)
+@DATA_ROOT
+def cross_fit(run: Path, pairs: tuple[tuple[str, str], ...], output: Path, data_root: Path | None) -> None:
+    """Fit class biases and the temperature for other devices, and shift the head of RUN by them.
+
+    They are fitted on sources that a run of the same recipe has not seen, so that they hold on the next device.
+    """
+    with _said_plainly():
+        from training.cross_fit import cross_fit as fit
+
+        left_out = [(Path(other), source) for other, source in pairs]
+        found = fit(run, left_out, output, data_root or settings().data_root)
+    for row in found["sources"]:
+        after = row.get("cross_fitted", {}).get("val_balanced_accuracy")
+        shown = "" if after is None else f", with biases of the other sources {after:.4f}"
+        click.echo(f"{row['source']} by {row['run']}: balanced accuracy {row['val_balanced_accuracy']:.4f}{shown}")
+    click.echo(
+        f"{output / 'model.keras'}: temperature on other devices {found['temperature']:g}, biases {found['bias']}"
+    )
+
+
 def _scores(values: Mapping[str, Any]) -> str:
     return f"validation accuracy {values['val_accuracy']:.4f}, balanced {values['val_balanced_accuracy']:.4f}"
 
@@ -184,11 +218,10 @@ def speed(context: click.Context, /, file: Path | None, steps: int, output: Path
 
     from training.fit import build_with
     from training.pipeline_speed import measure_pipeline
-    from wbc.nn.classifier import densenet121
 
     config = _resolved(context, file)
     with _said_plainly():
-        numbers = asdict(measure_pipeline(config, build_with(densenet121), steps=steps))
+        numbers = asdict(measure_pipeline(config, build_with(), steps=steps))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(numbers, indent=2) + "\n")

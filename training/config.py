@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from training.augment import PUBLISHED_STEPS, Policy, Recipe
 from wbc.errors import InvalidParameter
 from wbc.labels import AUX_NEGATIVE, AUX_POSITIVE, CLASSES, index_of
+from wbc.nn.names import BackboneName
 from wbc.preprocessing.enhance import Variant
 from wbc.preprocessing.framing import Framing
 from wbc.settings import settings
@@ -33,7 +34,12 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_root: Path = Field(default_factory=lambda: settings().data_root, description="folder of the splits")
-    train_split: str = Field("Train", min_length=1, description="folder of the training split")
+    source: tuple[str, ...] = Field(
+        ("Train",), min_length=1, description="folder of a training source, one device each; may be given several times"
+    )
+    source_balance: float = Field(
+        0.7, ge=0, le=1, description="balance of sampling over sources: 0 as found, 1 all sources equally often"
+    )
     val_fraction: float = Field(
         0.15,
         gt=0,
@@ -51,10 +57,10 @@ class TrainingConfig(BaseModel):
     weights: str = Field("imagenet", description="where to start: none, imagenet, a .weights.h5 or a .keras file")
     seed: int = Field(1, ge=0, description="seed of weights, order and augmentation")
 
-    preprocessing: Variant = Field("v1", description="enhancement filter before the network")
-    framing: Framing = Field(
-        Framing(), description="how the cell is framed: off, cell, or canonical=0.3,strength=0.75,..."
-    )
+    backbone: BackboneName = Field("efficientnet-lite0", description="feature extractor")
+    white_balance: bool = Field(True, description="divide each picture by its own background first")
+    preprocessing: Variant = Field("none", description="enhancement filter before the network")
+    framing: Framing = Field(Framing(), description="how the cell is framed: window, cell, off, or diameters=1.5,...")
     color_normalization: Literal["none", "reinhard"] = Field(
         "none", description="stain normalisation before the filter"
     )
@@ -83,16 +89,16 @@ class TrainingConfig(BaseModel):
     )
     balance: float = Field(1.0, ge=0, le=1, description="class balance of sampling: 0 as found, 1 all classes alike")
 
-    img_size: int = Field(224, ge=32, le=224, description="side in pixels at which the network is trained")
+    img_size: int = Field(128, ge=32, le=448, description="side of the network's input in pixels")
     input_reduction: Literal[1, 2] = Field(
-        2, description="2 halves the picture inside the graph and keeps the grid of the maps"
+        1, description="2 halves the picture inside the graph and keeps the grid of the maps"
     )
     batch_size: int = Field(32, ge=1, description="images a step")
     epoch_size: int = Field(0, ge=0, description="images an epoch; 0 is as many as the training split has")
-    phase1_epochs: int = Field(2, ge=0, description="epochs with a frozen backbone")
+    phase1_epochs: int = Field(0, ge=0, description="epochs with a frozen backbone")
     phase2_epochs: int = Field(3, ge=0, description="epochs with the backbone unfrozen")
     phase1_lr: float = Field(1e-3, gt=0, description="peak learning rate of phase 1")
-    phase2_lr: float = Field(1e-4, gt=0, description="peak learning rate of phase 2")
+    phase2_lr: float = Field(7e-4, gt=0, description="peak learning rate of phase 2")
     lr_patience: int = Field(
         0,
         ge=0,
@@ -102,7 +108,7 @@ class TrainingConfig(BaseModel):
     early_stop_patience: int = Field(
         0, ge=0, description="epochs without a better one after which a phase ends; 0 is never"
     )
-    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
+    weight_decay: float = Field(0.02, ge=0, description="decoupled weight decay")
     unfreeze_from: str | None = Field(
         None, description="first backbone layer that phase 2 trains; the whole if not given"
     )
@@ -110,7 +116,7 @@ class TrainingConfig(BaseModel):
         "auto",
         description="the backbone's batch norm in phase 2; auto trains it only where the backbone starts from nothing",
     )
-    ema: float = Field(0.995, ge=0, lt=1, description="momentum of the weight average that is evaluated; 0 for none")
+    ema: float = Field(0.99, ge=0, lt=1, description="momentum of the weight average that is evaluated; 0 for none")
 
     main_loss: Literal["focal", "cce"] = Field("cce", description="loss of the main head")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing of the main head")

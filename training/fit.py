@@ -21,7 +21,8 @@ from training.prepare import Build, Setup, prepare
 from wbc.data.dataset import prepare_all
 from wbc.errors import InvalidParameter
 from wbc.labels import CLASSES
-from wbc.nn.classifier import Backbone, build_classifier, densenet121, load_backbone_weights
+from wbc.nn.backbones import BACKBONES, Backbone
+from wbc.nn.classifier import build_classifier, load_backbone_weights
 from wbc.run_record import TrainingRecord, versions, write_rows
 
 __all__ = ["TrainingRecord", "build_with", "train", "train_model"]
@@ -36,7 +37,7 @@ def train(
     config: TrainingConfig,
     *,
     resume: bool = False,
-    backbone: Backbone = densenet121,
+    backbone: Backbone | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainingRecord:
     """Train a classifier; leaves `model.keras`, `training.json`, `history.csv` and a report in `config.results_dir`.
@@ -44,7 +45,7 @@ def train(
     Args:
         config: the run.
         resume: go on after the last finished epoch of the run in `config.results_dir`; a fresh run otherwise.
-        backbone: the feature extractor; tests train a tiny one.
+        backbone: another feature extractor than the configured one.
         callbacks: further Keras callbacks, of both phases.
 
     Raises:
@@ -54,11 +55,12 @@ def train(
     return train_model(config, build_with(backbone), resume=resume, callbacks=callbacks)
 
 
-def build_with(backbone: Backbone) -> Build:
-    """The classifier with a backbone and the starting weights of the configuration."""
+def build_with(backbone: Backbone | None = None) -> Build:
+    """The classifier with the configured backbone, or another one, and the configured starting weights."""
 
     def build(config: TrainingConfig) -> keras.Model:
-        model = build_classifier(config.img_size, backbone, input_reduction=config.input_reduction)
+        features = backbone or BACKBONES[config.backbone]
+        model = build_classifier(config.img_size, features, input_reduction=config.input_reduction)
         load_backbone_weights(model, config.weights)
         return model
 

@@ -6,10 +6,10 @@ import time
 
 from training.config import TrainingConfig
 from wbc.labels import CLASSES
-from wbc.nn.classifier import Backbone, densenet121
+from wbc.nn.backbones import Backbone
 
 
-def plan(config: TrainingConfig, backbone: Backbone = densenet121) -> str:
+def plan(config: TrainingConfig, backbone: Backbone | None = None) -> str:
     """Read the data, build the network, prepare one batch and pass it through; nothing but the cache is written.
 
     Returns:

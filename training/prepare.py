@@ -41,6 +41,7 @@ class Setup:
             batch_size=config.batch_size,
             epoch_size=config.epoch_size or len(self.data.train.paths),
             balance=config.balance,
+            source_balance=config.source_balance,
             recipe=config.recipe,
             ramp_epochs=config.augmentation_ramp * config.phase2_epochs if phase == 2 else 0.0,
             seed=(config.seed, phase),
@@ -69,7 +70,7 @@ def data_of(config: TrainingConfig, cache: ImageCache | None = None) -> Training
     """The splits of a run, the held-out validation split included."""
     return load_data(
         config.data_root,
-        config.train_split,
+        config.source,
         val_fraction=config.val_fraction,
         seed=config.seed,
         limit=config.limit,

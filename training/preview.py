@@ -32,7 +32,7 @@ def contact_sheet(config: TrainingConfig, split_name: str, versions: int, path: 
     """
     cache = ImageCache(config.cache_dir)
     split = read_split(config.data_root, split_name, config.limit)
-    preprocessor = Preprocessor(fit_preprocessing(config, read_split(config.data_root, config.train_split), cache))
+    preprocessor = Preprocessor(fit_preprocessing(config, read_split(config.data_root, config.source[0]), cache))
     rows = []
     for label in np.unique(split.labels):
         original = cache.decoded(split.paths[_one_of(split, int(label), config.seed)])

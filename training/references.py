@@ -12,11 +12,12 @@ from wbc.preprocessing.stain import MacenkoReference, ReinhardReference
 def fit_preprocessing(config: TrainingConfig, train: Split, cache: ImageCache) -> Preprocessing:
     """The preprocessing of a run, its stain references fitted on images evenly spaced over the training split."""
     step = max(1, len(train.paths) // config.normalization_reference_samples)
-    framer = Preprocessor(Preprocessing(framing=config.framing))
-    sample = [framer.frame(cache.decoded(path))[0] for path in train.paths[::step]]
+    colours = {"size": config.img_size, "framing": config.framing, "white_balance": config.white_balance}
+    framer = Preprocessor(Preprocessing(**colours))
+    sample = [framer(cache.decoded(path)).model_input for path in train.paths[::step]]
     return Preprocessing(
         variant=config.preprocessing,
-        framing=config.framing,
+        **colours,
         color_normalization=config.color_normalization,
         reinhard=ReinhardReference.fit(sample),
         macenko=MacenkoReference.fit(sample) if config.preprocessing == "v4" else None,

@@ -38,6 +38,8 @@ class TrainingRecord(BaseModel):
         parameters: weights of the model, statistics of batch norm included.
         averaged: the runs whose mean the weights are, with the seed and the scores of each; empty for a single run.
         start_share: share in that mean of the weights that the runs began with.
+        left_out: scores of the recipe on sources that it was not trained on, with the temperature and class biases
+            fitted there; empty where that was not done.
     """
 
     config: dict[str, Any]
@@ -57,6 +59,7 @@ class TrainingRecord(BaseModel):
     parameters: int | None = None
     averaged: list[dict[str, Any]] = []
     start_share: float = 0.0
+    left_out: dict[str, Any] = {}
 
 
 def versions(backend: str) -> dict[str, str]:

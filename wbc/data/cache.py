@@ -60,11 +60,20 @@ class ImageCache:
 
     def prepared(self, path: Path, preprocessor: Preprocessor, size: int) -> Rgb:
         """What the network sees of a file without augmentation, uint8 (size, size, 3)."""
+        key = self._key(preprocessor, size)
+        return self._kept(key, path, lambda: resized(preprocessor(self.decoded(path)).model_input, size))
+
+    def surroundings(self, path: Path, preprocessor: Preprocessor, zoom: float, size: int) -> Rgb:
+        """A window `zoom` times as wide as the network's, on balanced colours, uint8 (size, size, 3)."""
+        key = f"{self._key(preprocessor, size)}-{zoom:g}"
+        return self._kept(key, path, lambda: preprocessor.surroundings(self.decoded(path), zoom, size))
+
+    def _key(self, preprocessor: Preprocessor, size: int) -> str:
         key = (preprocessor.spec.fingerprint, size)
         if key not in self._keys:
             parts = (*key, cv2.__version__, probe(preprocessor))
             self._keys[key] = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
-        return self._kept(self._keys[key], path, lambda: resized(preprocessor(self.decoded(path)).model_input, size))
+        return self._keys[key]
 
     def _kept(self, kind: str, path: Path, make: Callable[[], Rgb]) -> Rgb:
         if self.folder is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,12 @@ class Split:
     name: str
     paths: tuple[Path, ...]
     labels: NDArray[np.int64]
+    sources: NDArray[np.int64] | None = None
+
+    @property
+    def source(self) -> NDArray[np.int64]:
+        """Index of the source, one device each, of every image, (N,); all 0 for a split of one source."""
+        return np.zeros(len(self.paths), np.int64) if self.sources is None else self.sources
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -41,7 +47,20 @@ class Split:
     def only(self, chosen: NDArray[np.bool_] | NDArray[np.int64], name: str | None = None) -> Split:
         """The chosen images, by mask or position."""
         numbers = np.arange(len(self.paths))[chosen]
-        return Split(name or self.name, tuple(self.paths[i] for i in numbers), self.labels[numbers])
+        sources = None if self.sources is None else self.sources[numbers]
+        return Split(name or self.name, tuple(self.paths[i] for i in numbers), self.labels[numbers], sources)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Split]) -> Split:
+        """Several sources as one split."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            " + ".join(part.name for part in parts),
+            tuple(path for part in parts for path in part.paths),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([np.full(len(part.paths), number) for number, part in enumerate(parts)]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +107,12 @@ def split_names(root: Path) -> list[str]:
 def domains(root: Path) -> list[str]:
     """Names of the test domains: the folders that begin with `Test`, sorted."""
     return [name for name in split_names(root) if name.lower().startswith("test")]
+
+
+def val_folders(root: Path, sources: Sequence[str]) -> list[str]:
+    """Names of the validation folders of some sources: `Val` of `Train`, `Val-chula` of `Train-chula`."""
+    wanted = {name.lower().replace("train", VAL.lower(), 1) for name in sources if name.lower().startswith("train")}
+    return [name for name in split_names(root) if name.lower() in wanted]
 
 
 def read_split(root: Path, name: str, limit: int = 0) -> Split:
@@ -168,7 +193,7 @@ def hold_out(split: Split, fraction: float, seed: int, digest: Callable[[Path], 
 
 
 def load_data(
-    root: Path, train_split: str, *, val_fraction: float, seed: int, limit: int, cache: ImageCache, workers: int
+    root: Path, sources: Sequence[str], *, val_fraction: float, seed: int, limit: int, cache: ImageCache, workers: int
 ) -> TrainingData:
     """The splits of a run.
 
@@ -176,11 +201,11 @@ def load_data(
         DataError: the folders are not laid out as expected, a class has no training image, or more than
             `MAX_UNREADABLE` of the files cannot be decoded.
     """
-    train, bad = readable(read_split(root, train_split, limit), cache, workers)
-    folders = [name for name in split_names(root) if name.lower() == VAL.lower()]
+    train, bad = readable(Split.joined([read_split(root, name, limit) for name in sources]), cache, workers)
+    folders = val_folders(root, sources)
     files = len(train.paths) + len(bad)
     if folders:
-        val, bad_val = readable(read_split(root, folders[0], limit), cache, workers)
+        val, bad_val = readable(Split.joined([read_split(root, name, limit) for name in folders]), cache, workers)
         files, bad = files + len(val.paths) + len(bad_val), bad + bad_val
     if len(bad) > MAX_UNREADABLE * files:
         listed = "; ".join(f"{b.path}: {b.reason}" for b in bad[:3])
@@ -189,7 +214,7 @@ def load_data(
         )
     if (train.counts == 0).any():
         raise DataError(
-            f"{train_split} has {train.counts.tolist()} images of {', '.join(CLASSES)}; each class needs some"
+            f"{train.name} has {train.counts.tolist()} images of {', '.join(CLASSES)}; each class needs some"
         )
     if not folders:
         train, val = hold_out(train, val_fraction, seed, cache.digest)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import keras
@@ -15,6 +14,7 @@ from wbc.errors import InvalidParameter
 from wbc.labels import CLASSES
 from wbc.nn.activation import MedSwish
 from wbc.nn.attention import WBCAttentionBlock
+from wbc.nn.backbones import IMAGENET_LITE0, LITE0, Backbone, densenet121, load_lite0_tensors
 
 PARAMETERS = 7_830_509
 """All weights of `build_classifier()` with its defaults, the batch-norm statistics included."""
@@ -24,14 +24,6 @@ ATTENTION = "attention"
 
 WEIGHTS = "none, imagenet, a .weights.h5 of DenseNet121 without its top and a .keras of this classifier are accepted"
 """What `load_backbone_weights` takes."""
-
-Backbone = Callable[[Any], Any]
-"""Maps a float `(N, S, S, 3)` image in [0, 1] to a feature map `(N, h, w, C)`, as Keras tensors."""
-
-
-def densenet121(image: Any) -> Any:
-    """`keras.applications.DenseNet121` without its top, unweighted: `(N, S, S, 3)` to `(N, S/32, S/32, 1024)`."""
-    return keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=image).output
 
 
 def build_classifier(
@@ -138,6 +130,11 @@ def load_backbone_weights(model: keras.Model, weights: str) -> None:
     if weights == "none":
         return
     path = Path(weights)
+    lite0 = any(layer.name == LITE0 for layer in model.layers)
+    if lite0 and (weights == "imagenet" or path.suffix == ".npz"):
+        layers = {layer.name: layer for layer in model.layers}
+        load_lite0_tensors(layers, IMAGENET_LITE0 if weights == "imagenet" else path)
+        return
     if weights != "imagenet" and not path.is_file():
         raise InvalidParameter(f"weights={weights!r} is no file; {WEIGHTS}")
     if weights != "imagenet" and not path.name.endswith((".keras", ".weights.h5")):

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 WORK_SIZE = 128
 """Longer side, in pixels, at which masks are computed: enough for a nucleus, cheap for a request."""
 
+MAX_BULGE = 1.2
+"""Longest radius of a cell, of its median radius: what sticks out further is a neighbour. Chosen by the area under the
+curve of diameter between lymphocytes and monocytes of three training sources (0.951 to 0.962 on PBC)."""
+
 MAX_CANDIDATES = 10
 MAX_NUCLEUS_EDGE = 0.3
 """Most nuclei of comparable size, and largest share of the frame's edge that a nucleus takes. In 1,250 real cells and
@@ -199,4 +203,28 @@ def _cell(density: NDArray[np.float32], nucleus: NDArray[np.bool_], nuclei: NDAr
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(mask, contours, -1, 1, cv2.FILLED)
-    return mask.astype(np.bool_)
+    return _without_neighbours(np.asarray(mask, np.uint8), hull)
+
+
+def _without_neighbours(cell: NDArray[np.uint8], hull: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Cut off red cells that touch the cell: leukocytes are round, so the outline is bounded in the polar plane.
+
+    Args:
+        cell: uint8 (H, W), 1 in the cell.
+        hull: uint8 (H, W), 1 in the convex hull of the nucleus.
+    """
+    moments = cv2.moments(hull, binaryImage=True)
+    centre = (moments["m10"] / moments["m00"], moments["m01"] / moments["m00"])
+    reach, turns = float(np.hypot(*cell.shape)), 90
+    flags = cv2.WARP_POLAR_LINEAR | cv2.INTER_NEAREST | cv2.WARP_FILL_OUTLIERS
+    size = (round(reach), turns)
+    rays, inner = (cv2.warpPolar(mask, size, centre, reach, flags) for mask in (cell | hull, hull))
+    nucleus = size[0] - np.argmax(inner[:, ::-1], axis=1)  # where each ray leaves the nucleus for the last time
+    gap = (rays == 0) & (np.arange(size[0]) >= nucleus[:, None])
+    radius = np.where(gap.any(axis=1), gap.argmax(axis=1), size[0])
+    radius = np.minimum(radius, MAX_BULGE * np.median(radius))
+    angle = 2 * np.pi * np.arange(turns) / turns
+    outline = np.stack([centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle)], axis=1)
+    bounded = hull.copy()
+    cv2.fillPoly(bounded, [np.rint(outline).astype(np.int32)], 1)
+    return np.asarray((bounded & cell) | hull, np.bool_)

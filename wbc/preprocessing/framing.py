@@ -22,7 +22,10 @@ class Framing(BaseModel):
     device's factor from one cell takes out 0.35² / (0.35² + 0.2²), about three quarters.
 
     Attributes:
-        mode: `cell` frames the found cell; `off` keeps the whole picture, padded to a square.
+        mode: `window` cuts a square around the found cell, a set multiple of its diameter wide, white outside the
+            picture; `cell` is the framing of the first models, by the nucleus, mirrored outside the picture; `off`
+            keeps the whole picture, padded to a square.
+        diameters: side of the window in diameters of the cell, for `window`.
         canonical: diameter that a nucleus should have, share of the frame's side. The training split's median is 0.26.
         strength: 0 leaves the size as it is, 1 makes every nucleus equally large.
         min_zoom: least magnification; below 1 the window is larger than the picture and its border is reflected.
@@ -31,16 +34,29 @@ class Framing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Literal["cell", "off"] = "cell"
+    mode: Literal["window", "cell", "off"] = "window"
+    diameters: float = Field(1.5, gt=0.5, le=10)
     canonical: float = Field(0.3, gt=0, lt=1)
     strength: float = Field(0.75, ge=0, le=1)
     min_zoom: float = Field(0.5, gt=0)
     max_zoom: float = Field(2.0, gt=0)
 
 
+def window_of(framing: Framing, found: Foreground) -> tuple[tuple[float, float], float]:
+    """The window around a found cell: its middle (x, y) and its side, in pixels of the picture.
+
+    Without a valid cell it is the smallest square that holds the picture.
+    """
+    height, width = found.cell.shape
+    if not found.valid:
+        return ((width - 1) / 2.0, (height - 1) / 2.0), float(max(height, width))
+    rows, columns = np.nonzero(found.cell)
+    return (float(columns.mean()), float(rows.mean())), framing.diameters * found.cell_diameter
+
+
 def zoom_factor(framing: Framing, foreground: Foreground) -> float:
     """Magnification of the frame: 1 where framing is off, or the nucleus was not found or runs out of the picture."""
-    if framing.mode == "off" or not foreground.valid or foreground.nucleus_touches_border:
+    if framing.mode != "cell" or not foreground.valid or foreground.nucleus_touches_border:
         return 1.0
     # The longer side is what the window spans at zoom 1.
     diameter = foreground.nucleus_diameter / max(foreground.nucleus.shape)

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from wbc.preprocessing.background import WHITE, white_balance
+from wbc.preprocessing.crop import window
 from wbc.preprocessing.enhance import Variant, enhance
 from wbc.preprocessing.foreground import Foreground, find_foreground
-from wbc.preprocessing.framing import Framing, frame
+from wbc.preprocessing.framing import Framing, frame, window_of
 from wbc.preprocessing.stain import MacenkoReference, ReinhardReference, reinhard
 
 
@@ -23,6 +25,7 @@ class Preprocessing(BaseModel):
     Attributes:
         variant: the enhancement filter.
         size: side of the network's input, pixels.
+        white_balance: whether the picture is divided by its background first.
         framing: how the cell is framed.
         color_normalization: `reinhard` moves each image to `reinhard` before the filter.
         reinhard: statistics of the training split; also the yardstick for how far an image's stain lies from it.
@@ -33,6 +36,7 @@ class Preprocessing(BaseModel):
 
     variant: Variant = "none"
     size: int = Field(224, ge=32, le=1024)
+    white_balance: bool = False
     framing: Framing = Framing()
     color_normalization: Literal["none", "reinhard"] = "none"
     reinhard: ReinhardReference | None = None
@@ -60,11 +64,15 @@ class Prepared:
         display: uint8 (S, S, 3), the framed picture before colour is touched: what a person is shown.
         model_input: uint8 (S, S, 3), what the network sees.
         foreground: the found cell, in pixels of the frame.
+        cell_diameter: of the found cell, in pixels of the picture; 0 where none was found.
+        nucleus_diameter: of its nucleus, likewise.
     """
 
     display: NDArray[np.uint8]
     model_input: NDArray[np.uint8]
     foreground: Foreground
+    cell_diameter: float = 0.0
+    nucleus_diameter: float = 0.0
 
 
 class Preprocessor:
@@ -75,14 +83,31 @@ class Preprocessor:
 
     def __call__(self, rgb: NDArray[np.uint8]) -> Prepared:
         """Prepare one picture, uint8 (H, W, 3)."""
-        display, found = self.frame(rgb)
-        return Prepared(display, self.normalise(display), found)
+        balanced = self.balance(rgb)
+        found = find_foreground(balanced)
+        display, moved = self.frame(rgb, found)
+        framed = self.frame(balanced, found)[0] if self.spec.white_balance else display
+        return Prepared(display, self.normalise(framed), moved, found.cell_diameter, found.nucleus_diameter)
 
-    def frame(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Foreground]:
+    def balance(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture as the finder and the network see its colours, uint8 (H, W, 3)."""
+        return white_balance(rgb) if self.spec.white_balance else rgb
+
+    def frame(self, rgb: NDArray[np.uint8], found: Foreground | None = None) -> tuple[NDArray[np.uint8], Foreground]:
         """The framed picture, uint8 (S, S, 3), and the cell found in it."""
-        found = find_foreground(rgb)
-        display, to_window = frame(rgb, self.spec.size, self.spec.framing, found)
+        found = find_foreground(rgb) if found is None else found
+        if self.spec.framing.mode == "window":
+            outside = WHITE if self.spec.white_balance else None
+            display, to_window = window(rgb, *window_of(self.spec.framing, found), self.spec.size, outside=outside)
+        else:
+            display, to_window = frame(rgb, self.spec.size, self.spec.framing, found)
         return display, _moved(found, to_window, self.spec.size)
+
+    def surroundings(self, rgb: NDArray[np.uint8], zoom: float, size: int) -> NDArray[np.uint8]:
+        """A window `zoom` times as wide, on balanced colours, uint8 (size, size, 3): what augmentation starts from."""
+        balanced = self.balance(rgb)
+        centre, side = window_of(self.spec.framing, find_foreground(balanced))
+        return window(balanced, centre, zoom * side, size, outside=WHITE if self.spec.white_balance else None)[0]
 
     def normalise(self, framed: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Colour normalisation and filter on a framed picture, uint8 (S, S, 3)."""

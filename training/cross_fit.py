@@ -1,0 +1,142 @@
+"""Confidence and class biases for a device that was not trained on, from runs that each left one source out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from training.batches import MAIN
+from training.scores import scores
+from wbc.data.cache import ImageCache
+from wbc.data.dataset import prepare_all, read_split
+from wbc.errors import InvalidParameter
+from wbc.labels import CLASSES
+from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of the saved models
+from wbc.preprocessing.pipeline import Preprocessor
+from wbc.run_record import TrainingRecord
+
+ENOUGH = 10
+"""Images of a class from which it counts."""
+
+PENALTY = 0.02
+"""On the squared biases: a few hundred cells of two devices do not decide how frequent a class is on the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Logits (N, 5) of a run for the images (N,) of a source that it was not trained on."""
+
+    run: str
+    source: str
+    logits: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+def score_left_out(run: Path, source: str, data_root: Path, cache: ImageCache) -> LeftOut:
+    """Predict a source with a run that left it out.
+
+    Raises:
+        InvalidParameter: the run was trained on that source.
+    """
+    record = TrainingRecord.model_validate_json((run / "training.json").read_bytes())
+    if source in record.config["source"]:
+        raise InvalidParameter(f"{run} was trained on {source}; a run that left it out is needed")
+    split = read_split(data_root, source)
+    images = prepare_all(split, Preprocessor(record.preprocessing), record.preprocessing.size, cache=cache)
+    model = keras.saving.load_model(run / "model.keras", compile=False)
+    logits = model.predict(images, batch_size=64, verbose=0)[MAIN]
+    return LeftOut(run.name, source, np.asarray(logits, np.float64), split.labels)
+
+
+def fit_temperature_and_bias(parts: Sequence[LeftOut]) -> tuple[float, NDArray[np.float64]]:
+    """Temperature and class biases, (5,) with sum 0, of least cross-entropy; sources and classes weigh the same.
+
+    The probabilities are `softmax(logits / temperature + bias)`.
+    """
+    logits = np.concatenate([part.logits for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    weights = np.concatenate([_weights(part.labels) for part in parts]) / len(parts)
+
+    def loss(values: NDArray[np.float64]) -> float:
+        bias = values[1:] - values[1:].mean()
+        scaled = logits / np.exp(values[0]) + bias
+        top = scaled.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
+        return float(weights @ (log_sum - scaled[np.arange(len(labels)), labels]) + PENALTY * bias @ bias)
+
+    found = minimize(loss, np.zeros(1 + len(CLASSES)), method="L-BFGS-B").x
+    return float(np.exp(found[0])), found[1:] - found[1:].mean()
+
+
+def _weights(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    weights = np.where(counts >= ENOUGH, 1.0 / np.maximum(counts, 1), 0.0)[labels]
+    return np.asarray(weights / weights.sum())
+
+
+def score_parts(parts: Sequence[LeftOut]) -> list[dict[str, Any]]:
+    """Scores of each left-out source, as predicted and with the temperature and biases fitted on the other sources."""
+    rows = []
+    for part in parts:
+        others = [other for other in parts if other.source != part.source]
+        row: dict[str, Any] = {"run": part.run, "source": part.source, "images": len(part.labels)}
+        enough = np.bincount(part.labels, minlength=len(CLASSES)) >= ENOUGH
+        kept = enough[part.labels]
+        row |= scores(part.logits[kept], part.labels[kept])
+        row["recall"] = {
+            name: round(float((part.logits.argmax(axis=1) == number)[part.labels == number].mean()), 4)
+            for number, name in enumerate(CLASSES)
+            if enough[number]
+        }
+        if others:
+            temperature, bias = fit_temperature_and_bias(others)
+            row["cross_fitted"] = scores((part.logits / temperature + bias)[kept], part.labels[kept])
+        rows.append(row)
+    return rows
+
+
+def cross_fit(run: Path, left_out: Sequence[tuple[Path, str]], output: Path, data_root: Path) -> dict[str, Any]:
+    """Shift the head's biases of a run by what its siblings needed on the sources that they left out.
+
+    Writes `output` as a run of its own: `model.keras`, whose logits hold the biases, and `training.json`, whose
+    `left_out` holds the temperature for other devices and all scores.
+
+    Args:
+        run: results folder of the run on all sources.
+        left_out: results folders of runs of the same recipe, each with a source that it was not trained on.
+        output: folder for the new run.
+        data_root: folder of the splits.
+
+    Returns:
+        What `left_out` holds.
+    """
+    record = TrainingRecord.model_validate_json((run / "training.json").read_bytes())
+    cache = ImageCache(Path(record.config["cache_dir"]) if record.config.get("cache_dir") else None)
+    parts = [score_left_out(path, source, data_root, cache) for path, source in left_out]
+    temperature, bias = fit_temperature_and_bias(parts)
+    found = {
+        "temperature": round(temperature, 5),
+        "bias": dict(zip(CLASSES, bias.round(5).tolist(), strict=True)),
+        "sources": score_parts(parts),
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    model = keras.saving.load_model(run / "model.keras", compile=False)
+    head = model.get_layer(MAIN)
+    kernel, start = head.get_weights()
+    head.set_weights([kernel, start + (temperature * bias).astype(np.float32)])
+    model.save(output / "model.keras")
+    for name in ("history.csv", "config.yaml"):
+        shutil.copyfile(run / name, output / name)
+    shifted = record.model_copy(update={"left_out": found})
+    (output / "training.json").write_text(shifted.model_dump_json(indent=2) + "\n")
+    (output / "left_out.json").write_text(json.dumps(found, indent=2) + "\n")
+    return found

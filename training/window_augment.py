@@ -1,0 +1,101 @@
+"""Random versions of a window: another microscope, stain, camera and focus. Seeded, outside the graph."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from training.transforms import Rgb, compress
+from wbc.preprocessing.background import WHITE
+
+MARGIN = 1.5
+"""Width of the surroundings that a window is cut from, in windows: zooming out shows what is really there."""
+
+ZOOM = (0.72, 1.3)
+SHIFT = 0.04
+"""Range of the magnification, and largest shift in windows."""
+
+LEVELS = np.log(np.arange(1, 257, dtype=np.float32) / 256.0).reshape(1, 256)
+
+
+def augment_window(wide: Rgb, rng: np.random.Generator, size: int, *, colour: bool = True, ramp: float = 1.0) -> Rgb:
+    """Cut one random window.
+
+    Args:
+        wide: uint8 (W, W, 3), `MARGIN` windows wide, on white-balanced colours.
+        rng: source of randomness; the same state gives the same window.
+        size: side of the result in pixels.
+        colour: whether stain, light and camera vary too, or the geometry only.
+        ramp: factor on the probabilities of blur, low resolution, sharpening, noise and compression.
+
+    Returns:
+        uint8 (size, size, 3).
+    """
+    out = turn(wide, rng, size)
+    if not colour:
+        return out
+    if rng.random() < 0.8:
+        out = stain(out, rng)
+    out = light(out, rng)
+    if rng.random() < 0.3:
+        out = saturate(out, rng.uniform(0.5, 1.6))
+    return camera(out, rng, ramp)
+
+
+def turn(wide: Rgb, rng: np.random.Generator, size: int) -> Rgb:
+    """Any rotation, mirroring, magnification and a small shift; white outside."""
+    scale = size * MARGIN / len(wide) * np.exp(rng.uniform(*np.log(ZOOM)))
+    angle, mirror = rng.uniform(0, 2 * np.pi), 1 if rng.random() < 0.5 else -1
+    linear = scale * np.array([[mirror * np.cos(angle), -np.sin(angle)], [mirror * np.sin(angle), np.cos(angle)]])
+    middle = (len(wide) - 1) / 2
+    offset = (size - 1) / 2 + rng.uniform(-SHIFT, SHIFT, 2) * size - linear @ (middle, middle)
+    matrix = np.concatenate([linear, offset[:, None]], axis=1)
+    turned = cv2.warpAffine(
+        wide, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(WHITE,) * 3
+    )
+    return np.asarray(turned, np.uint8)
+
+
+def stain(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Mix and scale the optical densities of the channels: another dye, batch or staining time."""
+    density = cv2.LUT(rgb, -LEVELS)
+    mix = np.eye(3) + rng.normal(0, 0.08, (3, 3))
+    mix = mix * np.exp(rng.normal(0, 0.18, 3))[:, None] * np.exp(rng.normal(0, 0.25))
+    moved = cv2.transform(density, mix.astype(np.float32))
+    return np.asarray(np.clip(256.0 * cv2.exp(-moved) - 1.0, 0, 255), np.uint8)
+
+
+def light(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Gamma and channel gains."""
+    curves = np.repeat(np.arange(256, dtype=np.float64)[:, None] / 255.0, 3, axis=1)
+    if rng.random() < 0.5:
+        curves = curves ** np.exp(rng.normal(0, 0.25))
+    if rng.random() < 0.6:
+        curves = curves * np.exp(rng.normal(0, 0.06, 3))
+    table = np.clip(np.rint(255.0 * curves), 0, 255).astype(np.uint8).reshape(1, 256, 3)
+    return np.asarray(cv2.LUT(rgb, table), np.uint8)
+
+
+def saturate(rgb: Rgb, amount: float) -> Rgb:
+    """Move every colour away from or towards its grey; hue stays, it tells an eosinophil."""
+    matrix = amount * np.eye(3) + (1 - amount) / 3
+    return np.asarray(cv2.transform(rgb, matrix.astype(np.float32)), np.uint8)
+
+
+def camera(rgb: Rgb, rng: np.random.Generator, ramp: float) -> Rgb:
+    """Resolution, focus, sharpening, sensor noise and compression."""
+    size, out = len(rgb), rgb
+    chance = rng.random(5) < np.array([0.35, 0.35, 0.25, 0.25, 0.15]) * ramp
+    if chance[0]:
+        small = max(8, round(size * rng.uniform(0.3, 0.8)))
+        down = cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA)
+        out = np.asarray(cv2.resize(down, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+    if chance[1]:
+        out = np.asarray(cv2.GaussianBlur(out, (0, 0), rng.uniform(0.3, 1.6) * size / 128), np.uint8)
+    if chance[2]:
+        gain = rng.uniform(0.3, 1.5)
+        out = np.asarray(cv2.addWeighted(out, 1 + gain, cv2.GaussianBlur(out, (0, 0), 1.5), -gain, 0), np.uint8)
+    if chance[3]:
+        noise = rng.standard_normal(out.shape, np.float32) * np.float32(rng.uniform(1, 9))
+        out = np.clip(out + noise, 0, 255).astype(np.uint8)
+    return compress(np.asarray(out, np.uint8), rng) if chance[4] else np.asarray(out, np.uint8)
