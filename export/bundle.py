@@ -31,11 +31,18 @@ from wbc.run_record import TrainingRecord
 PARITY_IMAGES_A_CLASS = 8
 PATHS = {"data_root", "results_dir", "cache_dir", "model_path"}
 
-PBC = DataSource(
-    name="PBC (peripheral blood cell images), Hospital Clínic de Barcelona",
-    licence="CC BY 4.0",
-    citation="Acevedo et al., Data in Brief 30 (2020) 105474, doi 10.17632/snkd93bnjr.1",
-)
+SOURCES = {
+    "Train": DataSource(
+        name="PBC (peripheral blood cell images), Hospital Clínic de Barcelona",
+        licence="CC BY 4.0",
+        citation="Acevedo et al., Data in Brief 30 (2020) 105474, doi 10.17632/snkd93bnjr.1",
+    ),
+    "Train-chula": DataSource(
+        name="Chula (Chulalongkorn University, Bangkok)", licence="MIT", citation="singgihbekti/WBC_Dataset"
+    ),
+    "TestB-bccd": DataSource(name="BCCD", licence="MIT", citation="Shenggan/BCCD_Dataset"),
+}
+"""Training sources whose licence is known, by the name of their folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class ExportConfig:
         data_root: folder of the splits; `Val` calibrates and compares.
         name: the bundle's name.
         version: the bundle's version.
-        source: what the model was trained on.
+        source: what the model was trained on; None looks the sources of the run up in `SOURCES`.
         half: round the weights to half precision first.
         tta: views of an image.
         limit: `Val` images a class; 0 is all.
@@ -59,7 +66,7 @@ class ExportConfig:
     data_root: Path
     name: str = "densenet121-wbc"
     version: str = "1"
-    source: DataSource = PBC
+    source: DataSource | None = None
     half: bool = True
     tta: Mode = "none"
     limit: int = 0
@@ -139,11 +146,24 @@ def _manifest(
         opset=OPSET,
         parity=parity,
         training=training,
-        data=config.source,
+        data=config.source or _source_of(record),
         versions={
             name: version(name) for name in ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime-gpu", "numpy")
         },
         files=files,
+    )
+
+
+def _source_of(record: TrainingRecord) -> DataSource:
+    """The sources of a run as one entry; a folder that is not in `SOURCES` is named with an unstated licence."""
+    parts = [
+        SOURCES.get(name, DataSource(name=name, licence="not stated", citation="not stated"))
+        for name in record.config["source"]
+    ]
+    return DataSource(
+        name="; ".join(part.name for part in parts),
+        licence="; ".join(part.licence for part in parts),
+        citation="; ".join(part.citation for part in parts),
     )
 
 

@@ -29,7 +29,7 @@ def corners(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
 class TestSize:
     @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
     def test_part_of_the_difference_is_taken_out(self, scale: float) -> None:
-        framing = Framing()
+        framing = Framing(mode="cell")
         drawn = draw("Lymphocyte", np.random.default_rng(0), scale=scale, red_cells=3)
         before = find_foreground(drawn.rgb).nucleus_diameter / 224
         expected = framing.canonical * (before / framing.canonical) ** (1 - framing.strength)
@@ -38,28 +38,34 @@ class TestSize:
     @pytest.mark.parametrize("label", ["Neutrophil", "Monocyte", "Lymphocyte"])
     def test_half_and_double_size_end_close_together(self, label: str) -> None:
         scales = (0.5, 2.0 if label != "Monocyte" else 1.6)  # a monocyte of double size runs out of the picture
-        ends = [nucleus_after(draw(label, np.random.default_rng(1), scale=scale).rgb, Framing()) for scale in scales]
+        ends = [
+            nucleus_after(draw(label, np.random.default_rng(1), scale=scale).rgb, Framing(mode="cell"))
+            for scale in scales
+        ]
         assert 0.6 < ends[0] / ends[1] < 1  # they began at 0.25 or 0.31
 
     @pytest.mark.parametrize("scale", [0.6, 1.0, 1.7])
     def test_full_strength_makes_nuclei_equally_large(self, scale: float) -> None:
-        framing = Framing(strength=1.0, max_zoom=4.0)
+        framing = Framing(mode="cell", strength=1.0, max_zoom=4.0)
         drawn = draw("Lymphocyte", np.random.default_rng(2), scale=scale)
         assert nucleus_after(drawn.rgb, framing) == pytest.approx(framing.canonical, rel=0.06)
 
     def test_no_strength_leaves_the_size(self) -> None:
         drawn = draw("Lymphocyte", np.random.default_rng(3), scale=0.8)
         before = find_foreground(drawn.rgb).nucleus_diameter / 224
-        assert nucleus_after(drawn.rgb, Framing(strength=0.0)) == pytest.approx(before, rel=0.04)
+        assert nucleus_after(drawn.rgb, Framing(mode="cell", strength=0.0)) == pytest.approx(before, rel=0.04)
 
     @pytest.mark.parametrize(("scale", "zoom"), [(0.3, 2.0), (1.0, 1.0), (1.9, 0.9)])
     def test_zoom_is_bounded(self, scale: float, zoom: float) -> None:
-        framing = Framing(min_zoom=0.9, max_zoom=2.0, strength=1.0, canonical=0.27)
+        framing = Framing(mode="cell", min_zoom=0.9, max_zoom=2.0, strength=1.0, canonical=0.27)
         found = find_foreground(draw("Lymphocyte", np.random.default_rng(0), scale=scale).rgb)
         assert zoom_factor(framing, found) == pytest.approx(zoom, rel=0.05)
 
     def test_devices_of_other_resolution_give_the_same_window(self) -> None:
-        windows = [frame(draw("Monocyte", np.random.default_rng(4), size=s).rgb, 224, Framing())[0] for s in (150, 450)]
+        windows = [
+            frame(draw("Monocyte", np.random.default_rng(4), size=s).rgb, 224, Framing(mode="cell"))[0]
+            for s in (150, 450)
+        ]
         assert np.abs(windows[0].astype(int) - windows[1]).mean() < 6  # grain, and half a pixel at the edges
 
 
@@ -67,7 +73,7 @@ class TestPlace:
     @pytest.mark.parametrize("centre", [(0.35, 0.4), (0.6, 0.35), (0.5, 0.62)])
     def test_cell_comes_to_the_middle(self, centre: tuple[float, float]) -> None:
         drawn = draw("Lymphocyte", np.random.default_rng(0), centres=[centre], red_cells=0)
-        found = find_foreground(frame(drawn.rgb, 224, Framing())[0])
+        found = find_foreground(frame(drawn.rgb, 224, Framing(mode="cell"))[0])
         assert found.valid
         assert np.hypot(found.centre[0] - 111.5, found.centre[1] - 111.5) < 4
 
@@ -75,7 +81,7 @@ class TestPlace:
     def test_picture_that_is_not_square(self, crop: tuple[slice, slice]) -> None:
         drawn = draw("Lymphocyte", np.random.default_rng(0), red_cells=0)
         picture = np.ascontiguousarray(drawn.rgb[crop])
-        window, to_window = frame(picture, 224, Framing())
+        window, to_window = frame(picture, 224, Framing(mode="cell"))
         assert window.shape == (224, 224, 3)
         found = find_foreground(window)
         assert np.hypot(found.centre[0] - 111.5, found.centre[1] - 111.5) < 4
@@ -115,18 +121,18 @@ class TestWholePicture:
         drawn = draw("Lymphocyte", np.random.default_rng(0), centres=[(0.04, 0.5)], red_cells=0)
         found = find_foreground(drawn.rgb)
         assert found.touches_border
-        assert zoom_factor(Framing(), found) == 1
-        np.testing.assert_array_equal(frame(drawn.rgb, 224, Framing())[0], drawn.rgb)
+        assert zoom_factor(Framing(mode="cell"), found) == 1
+        np.testing.assert_array_equal(frame(drawn.rgb, 224, Framing(mode="cell"))[0], drawn.rgb)
 
     def test_picture_without_a_cell_falls_back_to_the_whole(self) -> None:
         blank = np.full((224, 224, 3), (240, 230, 226), np.uint8)
-        assert zoom_factor(Framing(), find_foreground(blank)) == 1
-        np.testing.assert_array_equal(frame(blank, 224, Framing())[0], blank)
+        assert zoom_factor(Framing(mode="cell"), find_foreground(blank)) == 1
+        np.testing.assert_array_equal(frame(blank, 224, Framing(mode="cell"))[0], blank)
 
 
 class TestAffineMap:
     @pytest.mark.parametrize(("height", "width"), [(224, 224), (400, 300), (130, 180), (97, 61)])
-    @pytest.mark.parametrize("framing", [OFF, Framing(), Framing(strength=1.0, canonical=0.15)])
+    @pytest.mark.parametrize("framing", [OFF, Framing(mode="cell"), Framing(mode="cell", strength=1.0, canonical=0.15)])
     def test_maps_points_to_where_they_are_seen(self, height: int, width: int, framing: Framing) -> None:
         side = min(height, width)
         rgb = np.full((height, width, 3), 235, np.uint8)
@@ -150,14 +156,17 @@ class TestAffineMap:
 
     def test_given_foreground_is_used(self) -> None:
         drawn = draw("Lymphocyte", np.random.default_rng(0), centres=[(0.4, 0.5)])
-        alone, given = frame(drawn.rgb, 224, Framing()), frame(drawn.rgb, 224, Framing(), find_foreground(drawn.rgb))
+        alone, given = (
+            frame(drawn.rgb, 224, Framing(mode="cell")),
+            frame(drawn.rgb, 224, Framing(mode="cell"), find_foreground(drawn.rgb)),
+        )
         np.testing.assert_array_equal(alone[0], given[0])
         np.testing.assert_array_equal(alone[1], given[1])
 
     def test_picture_is_left_alone(self) -> None:
         rgb = draw("Lymphocyte", np.random.default_rng(0)).rgb
         before = rgb.copy()
-        frame(rgb, 112, Framing())
+        frame(rgb, 112, Framing(mode="cell"))
         np.testing.assert_array_equal(rgb, before)
 
 

@@ -24,7 +24,8 @@ WHOLE = Framing(mode="off")
 
 
 def spec(variant: Variant = "none", **fields: Any) -> Preprocessing:
-    return Preprocessing(variant=variant, **{"macenko": UNCALIBRATED if variant == "v4" else None, **fields})
+    framed = {"framing": Framing(mode="cell")}
+    return Preprocessing(variant=variant, **framed | {"macenko": UNCALIBRATED if variant == "v4" else None, **fields})
 
 
 class TestSpecification:
@@ -50,7 +51,13 @@ class TestSpecification:
             Preprocessing.model_validate(wrong)
 
     def test_survives_json(self) -> None:
-        given = spec("v4", color_normalization="reinhard", reinhard=REFERENCE, framing=Framing(strength=0.3), size=96)
+        given = spec(
+            "v4",
+            color_normalization="reinhard",
+            reinhard=REFERENCE,
+            framing=Framing(mode="cell", strength=0.3),
+            size=96,
+        )
         read = Preprocessing.model_validate_json(given.model_dump_json())
         assert read == given
         assert read.fingerprint == given.fingerprint
@@ -61,10 +68,12 @@ class TestSpecification:
             *(spec(variant) for variant in VARIANTS if variant != "none"),
             spec(size=128),
             spec(framing=WHOLE),
-            spec(framing=Framing(canonical=0.27)),
-            spec(framing=Framing(strength=0.7)),
-            spec(framing=Framing(min_zoom=0.6)),
-            spec(framing=Framing(max_zoom=1.9)),
+            spec(white_balance=True),
+            spec(framing=Framing(diameters=1.6)),
+            spec(framing=Framing(mode="cell", canonical=0.27)),
+            spec(framing=Framing(mode="cell", strength=0.7)),
+            spec(framing=Framing(mode="cell", min_zoom=0.6)),
+            spec(framing=Framing(mode="cell", max_zoom=1.9)),
             spec(reinhard=REFERENCE),
             spec(color_normalization="reinhard", reinhard=REFERENCE),
             spec(reinhard=REFERENCE.model_copy(update={"mean": (70.0, 15.0, -9.9)})),
@@ -79,12 +88,13 @@ class TestSpecification:
         assert set(Preprocessing.model_fields) == {
             "variant",
             "size",
+            "white_balance",
             "framing",
             "color_normalization",
             "reinhard",
             "macenko",
         }
-        assert set(Framing.model_fields) == {"mode", "canonical", "strength", "min_zoom", "max_zoom"}
+        assert set(Framing.model_fields) == {"mode", "diameters", "canonical", "strength", "min_zoom", "max_zoom"}
 
 
 class TestPreparing:
@@ -177,12 +187,14 @@ class TestProbe:
         "changed",
         [
             {"framing": WHOLE},
-            {"framing": Framing(strength=1.0)},
-            {"framing": Framing(strength=0.6)},
-            {"framing": Framing(strength=0.0)},
-            {"framing": Framing(canonical=0.28)},
-            {"framing": Framing(canonical=0.22)},
-            {"framing": Framing(max_zoom=1.4)},
+            {"framing": Framing(mode="cell", strength=1.0)},
+            {"framing": Framing(mode="cell", strength=0.6)},
+            {"framing": Framing(mode="cell", strength=0.0)},
+            {"framing": Framing(mode="cell", canonical=0.28)},
+            {"framing": Framing(mode="cell", canonical=0.22)},
+            {"framing": Framing(mode="cell", max_zoom=1.4)},
+            {"white_balance": True},
+            {"framing": Framing(diameters=1.8)},
             {"color_normalization": "reinhard", "reinhard": REFERENCE},
         ],
         ids=lambda changed: str(next(iter(changed.values()))),
@@ -193,8 +205,8 @@ class TestProbe:
     @pytest.mark.parametrize(
         "unseen",
         [
-            {"framing": Framing(min_zoom=0.6)},  # the drawn cell is enlarged, and not by twice
-            {"framing": Framing(max_zoom=2.5)},
+            {"framing": Framing(mode="cell", min_zoom=0.6)},  # the drawn cell is enlarged, and not by twice
+            {"framing": Framing(mode="cell", max_zoom=2.5)},
             {"reinhard": REFERENCE},  # a yardstick alone changes no picture
             {"size": 256},  # mean colours hardly depend on it; the graph's own input size holds it
         ],

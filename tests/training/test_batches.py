@@ -107,7 +107,7 @@ def test_without_augmentation_the_images_are_the_prepared_ones(split, tmp_path):
 
 
 def test_an_augmented_image_is_not_kept_prepared(split, tmp_path):
-    all_of(batches(split, cache=ImageCache(tmp_path)))
+    all_of(batches(split, recipe=Recipe("published"), cache=ImageCache(tmp_path)))
     assert [path.name for path in tmp_path.iterdir()] == ["decoded"]
 
 

@@ -26,7 +26,7 @@ def root(tmp_path):
 
 def load(root, **changes):
     wanted = {"val_fraction": 0.25, "seed": 0, "limit": 0, "cache": NO_CACHE, "workers": 2}
-    return load_data(root, "Train", **{**wanted, **changes})
+    return load_data(root, ("Train",), **{**wanted, **changes})
 
 
 def test_class_folders_are_known_in_any_letter_case(root):
