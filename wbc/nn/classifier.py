@@ -57,7 +57,7 @@ def build_classifier(
     x = keras.layers.GlobalAveragePooling2D(name="embedding")(attended)
     for index, (units, dropout) in enumerate(((512, 0.5), (256, 0.3)), start=1):
         x = keras.layers.Dense(units, name=f"dense_{index}")(x)
-        # A short run has to forget the initial variance of 1: with Keras' 0.99 it outweighs the features' after 400 steps.
+        # Keras' 0.99 keeps the initial variance of 1, larger than that of the features, through 400 steps.
         x = keras.layers.BatchNormalization(momentum=0.9, name=f"norm_{index}")(x)
         x = MedSwish(name=f"medswish_{index}")(x)
         x = keras.layers.Dropout(dropout, name=f"dropout_{index}")(x)
