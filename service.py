@@ -21,6 +21,7 @@ import numpy as np
 
 from wbc.analysis import Analysis, Pipeline
 from wbc.bundle import Bundle
+from wbc.cpu import cpu_quota
 from wbc.errors import InvalidParameter, ModelError, NotReady, Overloaded
 from wbc.explain.explainer import Report
 from wbc.explain.facts import Facts
@@ -28,7 +29,7 @@ from wbc.explain.wording import Language
 from wbc.http import PredictOptions, create_app, logs
 from wbc.http.metrics import ClassifierMetrics, EntryMetrics, ExplainerMetrics
 from wbc.http.shutdown import outlive
-from wbc.inference import Outputs, cpu_quota
+from wbc.inference import Outputs
 from wbc.preprocessing.pipeline import Prepared
 from wbc.preprocessing.stain import reinhard_distance
 from wbc.saliency.focus import focus
@@ -79,7 +80,8 @@ class Classifier(Inner):
     """The ONNX graph; views of different requests share a batch."""
 
     def __init__(self) -> None:
-        from wbc.inference import OnnxClassifier, serving_threads
+        from wbc.cpu import serving_threads
+        from wbc.inference import OnnxClassifier
 
         self.session = OnnxClassifier.of(
             Bundle.load(SETTINGS.bundle),
@@ -204,7 +206,7 @@ class Analyzer:
     gradcam = bentoml.depends(GradCam) if SETTINGS.gradcam else None
 
     def __init__(self) -> None:
-        self.bundle = Bundle.load(SETTINGS.bundle).looking(SETTINGS.tta)
+        self.bundle = Bundle.load(SETTINGS.bundle).with_tta(SETTINGS.tta)
         self.pipeline = Pipeline(self.bundle)
         self.model = ModelInfo.of(self.bundle, graph=SETTINGS.graph)
         METRICS.model(self.model)

@@ -14,8 +14,9 @@ from benchmarks.record import BundleUsed, FilterResult, Machine, Spread, StageRe
 from benchmarks.timing import pin_to_one_core, time_repeats
 from wbc.analysis import Pipeline
 from wbc.bundle import GRAPHS, Bundle
+from wbc.cpu import cpu_quota
 from wbc.images import decode, encode_png
-from wbc.inference import OnnxClassifier, available_providers, cpu_quota
+from wbc.inference import OnnxClassifier, available_providers
 from wbc.preprocessing.enhance import UNCALIBRATED, VARIANTS, enhance
 from wbc.preprocessing.framing import Framing, frame
 from wbc.saliency.overlay import grey, heatmap, overlay

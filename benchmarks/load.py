@@ -21,7 +21,7 @@ from benchmarks.record import BundleUsed, LoadResult, Machine, Traffic
 from benchmarks.server import Product, Server
 from wbc.analysis import Pipeline
 from wbc.bundle import Bundle
-from wbc.inference import serving_threads
+from wbc.cpu import serving_threads
 from wbc.settings import settings
 
 ENDPOINT = "/predict?explain=false"

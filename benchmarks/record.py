@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wbc.bundle import Bundle
+from wbc.cpu import cpu_quota
 from wbc.errors import DataError
-from wbc.inference import cpu_quota
 from wbc.machine import package_versions, processor_name
 from wbc.settings import REPOSITORY, Graph
 

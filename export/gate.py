@@ -23,9 +23,10 @@ from evaluation.metrics import measure
 from export.quantize import quantize_int8, to_fp16
 from wbc.analysis import Pipeline
 from wbc.bundle import GRAPHS, ONNX, Bundle, sha256, write_manifest
+from wbc.cpu import cpu_quota
 from wbc.data.dataset import VAL, prepare_all, read_split
 from wbc.errors import DeviceUnavailable
-from wbc.inference import OnnxClassifier, cpu_quota
+from wbc.inference import OnnxClassifier
 from wbc.labels import CLASSES
 from wbc.preprocessing.pipeline import Preprocessor
 from wbc.settings import Device

@@ -17,8 +17,9 @@ from onnx import TensorProto, helper
 from pydantic import ValidationError
 
 from wbc.bundle import PROBE_TOLERANCE, Bundle, Manifest, sha256, write_manifest
+from wbc.cpu import cpu_quota, serving_threads
 from wbc.errors import BundleCorrupted, BundleError, BundleMismatch, BundleMissing, DeviceUnavailable, ModelError
-from wbc.inference import OUTPUTS, OnnxClassifier, Outputs, cpu_quota, serving_threads
+from wbc.inference import OUTPUTS, OnnxClassifier, Outputs
 from wbc.labels import CLASSES
 from wbc.settings import Device
 
@@ -303,7 +304,7 @@ class TestGraph:
     def test_half_of_the_cores_serve_unless_told_otherwise(
         self, quota: int, threads: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("wbc.inference.cpu_quota", lambda: quota)
+        monkeypatch.setattr("wbc.cpu.cpu_quota", lambda: quota)
         assert serving_threads() == threads
         assert serving_threads(5) == 5
 

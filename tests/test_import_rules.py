@@ -14,12 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("wbc", "training", "evaluation", "export", "benchmarks")
 
 LAYERS = (
-    ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.machine"),
+    ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.machine", "wbc.cpu"),
     ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.markdown"),
     ("wbc.explain",),
     ("wbc.bundle", "wbc.data", "wbc.run_record"),
     ("wbc.inference", "wbc.saliency"),
     ("wbc.analysis",),
+    ("wbc.analyzer",),
     ("wbc.schemas", "wbc.score"),
     ("wbc.http", "wbc.cli", "wbc.reference_cli", "wbc.reference_settings"),
     ("service",),

@@ -103,22 +103,31 @@ class Pipeline:
         return prepared, {"decode": (decoded - start) * 1e3, "prepare": (done - decoded) * 1e3}
 
     def views(self, prepared: Prepared) -> NDArray[np.uint8]:
-        """The batch rows of one image that are looked at first, uint8 (V, S, S, 3)."""
+        """Return the views of the first forward pass, uint8 (V, S, S, 3)."""
         return tta.views(prepared.model_input, self.manifest.tta)
 
+    def all_further_views(self, prepared: Prepared) -> NDArray[np.uint8]:
+        """Return the seven views after the first, uint8 (7, S, S, 3)."""
+        return tta.further_views(prepared.model_input)
+
     def further_views(self, prepared: Prepared, outputs: Outputs) -> NDArray[np.uint8] | None:
-        """With `tta=auto`, the views to look at as well after an unsure first look, uint8 (7, S, S, 3); None if none.
+        """Return the views of a second forward pass, uint8 (7, S, S, 3): with `tta=auto` after an unsure first one.
 
         Their outputs are joined to the first (`inference.Outputs.joined`) before `conclude`.
         """
-        return tta.further_views(prepared.model_input) if self.unsure(outputs) else None
+        return self.all_further_views(prepared) if self.unsure(outputs) else None
 
     def unsure(self, outputs: Outputs) -> bool:
-        """Whether the bundle's adaptation is `auto` and the first view's confidence is below its threshold."""
+        """Return true if adaptation is `auto` and the confidence of the first view is below its threshold."""
         if self.manifest.tta != "auto":
             return False
         first = calibration.probabilities(outputs.logits[0], self.manifest.temperature)
         return float(first.max()) < self.manifest.tta_auto_confidence
+
+    def select(self, outputs: Outputs) -> Outputs:
+        """Return the outputs of the views this pipeline uses, from those of a forward pass shared with others."""
+        every = self.manifest.tta == "light" or self.unsure(outputs)
+        return outputs.rows(slice(0, len(tta.LIGHT_VIEWS) if every else 1))
 
     def conclude(
         self,

@@ -129,8 +129,8 @@ class Bundle:
             )
         return cls(path, manifest)
 
-    def looking(self, tta: Mode | None) -> Bundle:
-        """The same bundle with other views; None leaves its own."""
+    def with_tta(self, tta: Mode | None) -> Bundle:
+        """Return this bundle with other test-time augmentation; None keeps its own."""
         return self if tta is None else replace(self, manifest=self.manifest.model_copy(update={"tta": tta}))
 
     @property

@@ -7,6 +7,7 @@
     │   ├── ImageTooLarge         413  image_too_large
     │   ├── BodyTooLarge          413  body_too_large
     │   ├── UploadTimeout         408  upload_timeout
+    │   ├── UnreadableFile        400  unreadable_file
     │   └── UnsupportedFormat     415  unsupported_format
     ├── Unauthorized              401  unauthorized
     ├── Overloaded                429  overloaded
@@ -82,6 +83,12 @@ class UnsupportedFormat(InputError):
 
     status = 415
     code = "unsupported_format"
+
+
+class UnreadableFile(InputError):
+    """A file on disk cannot be read."""
+
+    code = "unreadable_file"
 
 
 class Unauthorized(WBCError):

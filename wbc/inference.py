@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from wbc.bundle import Bundle
+from wbc.cpu import cpu_quota
 from wbc.errors import BundleCorrupted, BundleMismatch, DeviceUnavailable, ModelError
 from wbc.labels import CLASSES
 from wbc.settings import Device, Graph
@@ -218,24 +217,3 @@ def _options(threads: int) -> ort.SessionOptions:
 def available_providers() -> list[str]:
     """Execution providers that this build of ONNX Runtime has; whether their hardware is here is another matter."""
     return list(ort.get_available_providers())
-
-
-def serving_threads(threads: int = 0) -> int:
-    """Threads of a forward pass beside an entry that works on the same cores.
-
-    Args:
-        threads: wanted; 0 takes half of the CPU quota, at least 1: the other half decodes, filters and encodes, which
-            costs about as much (docs/performance.md).
-    """
-    return threads or max(1, cpu_quota() // 2)
-
-
-def cpu_quota() -> int:
-    """Cores this process may use, at least 1: its affinity, limited by the control group's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    limit = Path("/sys/fs/cgroup/cpu.max")
-    if limit.is_file():
-        quota, period = limit.read_text().split()
-        if quota != "max":
-            cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, cores)

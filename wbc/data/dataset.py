@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wbc.cpu import cpu_quota
 from wbc.data.cache import ImageCache
 from wbc.errors import DataError, InputError
 from wbc.images import SUFFIXES
@@ -89,8 +89,8 @@ class TrainingData:
 
 
 def cores(workers: int = 0) -> int:
-    """Threads that decode and prepare images: what was asked for, or as many as this process has cores."""
-    return workers or len(os.sched_getaffinity(0))
+    """Return the number of threads that decode and prepare images: `workers`, or the CPU quota where it is 0."""
+    return workers or cpu_quota()
 
 
 def split_names(root: Path) -> list[str]:

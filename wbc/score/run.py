@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from wbc.cpu import cpu_quota
 from wbc.errors import InvalidParameter
-from wbc.inference import cpu_quota
 from wbc.score.inputs import Source, find_sources
 from wbc.score.local import score_here
 from wbc.score.rows import Row, ScorerConfig
