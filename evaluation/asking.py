@@ -162,7 +162,7 @@ def _row(analysis: Analysis, outputs: Outputs, entrant: Entrant) -> dict[str, An
         "cells": analysis.prepared.foreground.candidates if analysis.prepared.foreground.valid else 0,
         "lift": np.nan if analysis.focus.lift is None else analysis.focus.lift,
         "views": analysis.views,
-        "temperature": 1.0 if aux else entrant.pipeline.manifest.temperature_of(analysis.views),
+        "temperature": 1.0 if aux else analysis.temperature,
         "prepare_ms": sum(analysis.timings_ms.values()),
         "embedding": analysis.embedding,
         "logits": outputs.logits[0],

@@ -26,7 +26,7 @@ from wbc.adaptation.review import (
 from wbc.adaptation.tta import Mode, fit_auto_confidence
 from wbc.analysis import Pipeline
 from wbc.bundle import FAMILIARITY, Bundle, sha256, write_manifest
-from wbc.data.dataset import VAL, Split, read_split
+from wbc.data.dataset import VAL, Split, read_split, val_folders
 from wbc.images import decode
 from wbc.inference import OnnxClassifier
 
@@ -42,7 +42,7 @@ class CalibrationConfig:
 
     Attributes:
         data_root: folder of the splits, with `Val`; `unclassifiable/Train` is looked for beside it.
-        train_split: folder of the training images.
+        sources: folders of the training images.
         limit: `Val` images a class; 0 is all.
         train_images: training images a class for the statistics of the embeddings.
         view_images: `Val` images a class that are looked at in eight views.
@@ -52,7 +52,7 @@ class CalibrationConfig:
     """
 
     data_root: Path
-    train_split: str = "Train"
+    sources: tuple[str, ...] = ("Train",)
     limit: int = 0
     train_images: int = 150
     view_images: int = 24
@@ -70,7 +70,8 @@ def calibrate(bundle: Bundle, config: CalibrationConfig) -> Bundle:
     """
     plain = bundle.manifest.model_copy(update={"tta": "none", "review": ReviewThresholds(min_confidence=0.0)})
     ask = _Asker(replace(bundle, manifest=plain), OnnxClassifier(bundle.onnx_path), config)
-    val = ask(read_split(config.data_root, VAL, config.limit))
+    folders = val_folders(config.data_root, config.sources) or [VAL]
+    val = ask(Split.joined([read_split(config.data_root, name, config.limit) for name in folders]))
     temperature = round(fit_temperature(val.logits, val.labels), 5)
     calibrated = probabilities(val.logits, temperature)
     confidence, correct = calibrated.max(axis=1), calibrated.argmax(axis=1) == val.labels
@@ -141,7 +142,8 @@ def _tta_scale(ask: _Asker) -> float:
 
 def _familiarity(ask: _Asker, val: Answers) -> tuple[Familiarity, float]:
     """Statistics of the training images' embeddings, and the largest usual distance from them."""
-    train = ask(read_split(ask.config.data_root, ask.config.train_split, ask.config.train_images))
+    sources = [read_split(ask.config.data_root, name, ask.config.train_images) for name in ask.config.sources]
+    train = ask(Split.joined(sources))
     folder = ask.config.data_root.parent / "unclassifiable" / "Train"
     unknown = [ask(split) for split in read_unknown(folder, ask.config.train_images)] if folder.is_dir() else []
     if not unknown:

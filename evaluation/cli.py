@@ -124,6 +124,6 @@ def calibrate(bundle: Path, data_root: Path | None, train_split: str, limit: int
     from evaluation.calibrate import calibrate as fit
     from wbc.bundle import Bundle
 
-    config = CalibrationConfig(data_root or settings().data_root, train_split=train_split, limit=limit)
+    config = CalibrationConfig(data_root or settings().data_root, sources=(train_split,), limit=limit)
     manifest = fit(Bundle.load(bundle), config).manifest
     click.echo(f"{bundle}: temperature {manifest.temperature:g}, {manifest.review}")

@@ -102,7 +102,7 @@ def export_bundle(config: ExportConfig, *, backbone: Backbone | None = None) -> 
         parity = check_parity(model, OnnxClassifier(staging / ONNX), images)
         files = {name: sha256(staging / name) for name in (KERAS, ONNX)}
         write_manifest(staging, _manifest(config, record, parity, files))
-        fitted = CalibrationConfig(config.data_root, train_split=record.config["source"][0], limit=config.limit)
+        fitted = CalibrationConfig(config.data_root, sources=tuple(record.config["source"]), limit=config.limit)
         manifest = calibrate(Bundle.load(staging), fitted).manifest
         config.output.mkdir(parents=True, exist_ok=True)
         for old in (MANIFEST, *GRAPHS.values(), KERAS, FAMILIARITY, "MODEL_CARD.md", "evaluation.json"):
@@ -140,6 +140,7 @@ def _manifest(
         preprocessing=record.preprocessing,
         preprocessing_probe=probe(Preprocessor(record.preprocessing)),
         temperature=1.0,
+        foreign_temperature=record.left_out.get("temperature"),
         tta=config.tta,
         review=ReviewThresholds(min_confidence=0.0),
         gradcam_layer=ATTENTION,

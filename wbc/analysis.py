@@ -43,6 +43,7 @@ class Analysis:
         views: number of views that were averaged.
         quality: of the framed picture; None where it was not measured.
         distance: of the embedding from the training images; None where the bundle has no statistics for it.
+        temperature: by which the logits were divided.
         label_set: the label set that the caller declared, if one.
     """
 
@@ -60,6 +61,7 @@ class Analysis:
     views: int = 1
     quality: ImageQuality | None = None
     distance: float | None = None
+    temperature: float = 1.0
     label_set: LabelSet | None = None
 
     def probability(self, label: str) -> float:
@@ -146,7 +148,11 @@ class Pipeline:
         """
         start = time.perf_counter()
         views, aux_logit = len(outputs.logits), float(outputs.aux_logit.mean())
-        probabilities = calibration.probabilities(tta.average(outputs.logits), self.manifest.temperature_of(views))
+        distance = None if self.familiarity is None else self.familiarity.distance(outputs.embedding[0])
+        limit = self.manifest.review.max_distance
+        foreign = distance is not None and limit is not None and distance > limit
+        temperature = self.manifest.temperature_of(views, foreign=foreign)
+        probabilities = calibration.probabilities(tta.average(outputs.logits), temperature)
         if label_set is not None:
             probabilities = route(probabilities, aux_logit, label_set)
         order = np.argsort(-probabilities, kind="stable")
@@ -155,7 +161,6 @@ class Pipeline:
         heat = heatmap(outputs.cam[0, order[0]], prepared.display.shape[0])
         found, quality = prepared.foreground, image_quality(prepared.display)
         attention = focus(heat, found)
-        distance = None if self.familiarity is None else self.familiarity.distance(outputs.embedding[0])
         measured = Measures(
             confidence, quality, found.candidates, "" if found.valid else found.reason, distance, attention.lift
         )
@@ -174,6 +179,7 @@ class Pipeline:
             views=views,
             quality=quality,
             distance=distance,
+            temperature=temperature,
             label_set=label_set,
         )
         analysis.timings_ms["heatmap"] = (time.perf_counter() - start) * 1e3

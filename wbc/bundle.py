@@ -66,6 +66,9 @@ class Manifest(BaseModel):
     tta_auto_confidence: float = Field(0.9, ge=0, le=1, description="`auto` looks again below this confidence")
     temperature: float = Field(gt=0)
     tta_temperature: float | None = Field(None, gt=0, description="of the mean of several views; None is `temperature`")
+    foreign_temperature: float | None = Field(
+        None, gt=0, description="where a picture is unlike the training pictures; None is `temperature`"
+    )
     label_prior: tuple[float, ...] | None = Field(
         None, description="class shares where the probabilities are calibrated"
     )
@@ -79,9 +82,12 @@ class Manifest(BaseModel):
     graphs: dict[Graph, dict[str, Any]] = Field({}, description="what was measured of each further graph on offer")
     files: dict[str, str] = Field(description="SHA-256 of each file, hexadecimal")
 
-    def temperature_of(self, views: int) -> float:
-        """Temperature of the mean logits of so many views."""
-        return self.temperature if views == 1 or self.tta_temperature is None else self.tta_temperature
+    def temperature_of(self, views: int, *, foreign: bool = False) -> float:
+        """Temperature of the mean logits of so many views, of a picture like or unlike the training pictures."""
+        known = self.temperature if views == 1 or self.tta_temperature is None else self.tta_temperature
+        if not foreign or self.foreign_temperature is None:
+            return known
+        return self.foreign_temperature * known / self.temperature
 
 
 @dataclass(frozen=True)
