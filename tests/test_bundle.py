@@ -184,8 +184,8 @@ class TestMismatch:
             pytest.param(entry("preprocessing", "variant", to="v2"), id="variant v2"),
             pytest.param(entry("preprocessing", "variant", to="v3"), id="variant v3"),
             pytest.param(entry("preprocessing", "framing", "mode", to="off"), id="framing off"),
-            pytest.param(entry("preprocessing", "framing", "strength", to=1.0), id="framing strength"),
-            pytest.param(entry("preprocessing", "framing", "canonical", to=0.2), id="framing size"),
+            pytest.param(entry("preprocessing", "framing", "diameters", to=2.0), id="window"),
+            pytest.param(entry("preprocessing", "white_balance", to=False), id="white balance"),
             pytest.param(entry("preprocessing", "color_normalization", to="reinhard"), id="colour normalisation"),
         ],
     )
