@@ -18,8 +18,8 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 """Pillow's names of the formats that are accepted."""
 
 ACCEPTED = "JPG, PNG, BMP, TIFF and WebP images are accepted"
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-"""File name endings, in lower case, of the accepted formats."""
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
+"""Extensions of the accepted formats, in lower case."""
 
 SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
 """How files of these formats begin, WebP apart."""

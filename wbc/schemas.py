@@ -14,10 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wbc.adaptation.review import ReviewReason
 from wbc.analysis import Analysis
+from wbc.analyzer import Analyzer
 from wbc.bundle import Bundle
 from wbc.differential import Share, differential
 from wbc.explain.explainer import Report
 from wbc.images import encode_png
+from wbc.inference import OnnxClassifier
 from wbc.labels import CLASSES
 from wbc.saliency.overlay import overlay
 from wbc.settings import Graph
@@ -63,7 +65,7 @@ class ModelInfo(BaseModel):
     provider: str | None = Field(None, description="active execution provider; null until the classifier has started")
 
     @classmethod
-    def of(cls, bundle: Bundle, *, graph: Graph = "fp32", provider: str | None = None) -> ModelInfo:
+    def of(cls, bundle: Bundle, *, graph: Graph = "fp32", provider: str | None = None) -> Self:
         """What the answers of a bundle say of it."""
         manifest = bundle.manifest
         return cls(
@@ -77,6 +79,14 @@ class ModelInfo(BaseModel):
             graph=graph,
             provider=provider,
         )
+
+    @classmethod
+    def from_analyzer(cls, analyzer: Analyzer) -> Self:
+        """Describe the model of an analyzer."""
+        classifier = analyzer.classifier
+        if isinstance(classifier, OnnxClassifier):
+            return cls.of(analyzer.bundle, graph=classifier.graph, provider=classifier.provider)
+        return cls.of(analyzer.bundle)
 
 
 class Prediction(BaseModel):
