@@ -22,7 +22,7 @@ from wbc.cpu import cpu_quota
 from wbc.errors import InputError, ModelError, UnreadableFile, WBCError
 from wbc.inference import OnnxClassifier, Outputs
 from wbc.preprocessing.pipeline import Prepared
-from wbc.settings import Settings
+from wbc.settings import Graph, Settings
 from wbc.settings import settings as process_settings
 
 Classifier = Callable[[NDArray[np.uint8]], Outputs]
@@ -93,6 +93,16 @@ class Analyzer:
         loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle or chosen.bundle)
         classifier = OnnxClassifier.of(loaded, threads=chosen.threads, device=chosen.device, graph=chosen.graph)
         return cls(loaded.with_tta(chosen.tta), classifier)
+
+    @property
+    def graph(self) -> Graph:
+        """Precision of the graph."""
+        return self.classifier.graph if isinstance(self.classifier, OnnxClassifier) else "fp32"
+
+    @property
+    def provider(self) -> str | None:
+        """Active execution provider of ONNX Runtime; None for another classifier."""
+        return self.classifier.provider if isinstance(self.classifier, OnnxClassifier) else None
 
     def analyze(self, data: bytes, label_set: LabelSet | None = None) -> Analysis:
         """Analyze one image.

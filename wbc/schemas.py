@@ -19,7 +19,6 @@ from wbc.bundle import Bundle
 from wbc.differential import Share, differential
 from wbc.explain.explainer import Report
 from wbc.images import encode_png
-from wbc.inference import OnnxClassifier
 from wbc.labels import CLASSES
 from wbc.saliency.overlay import overlay
 from wbc.settings import Graph
@@ -83,10 +82,7 @@ class ModelInfo(BaseModel):
     @classmethod
     def from_analyzer(cls, analyzer: Analyzer) -> Self:
         """Describe the model of an analyzer."""
-        classifier = analyzer.classifier
-        if isinstance(classifier, OnnxClassifier):
-            return cls.of(analyzer.bundle, graph=classifier.graph, provider=classifier.provider)
-        return cls.of(analyzer.bundle)
+        return cls.of(analyzer.bundle, graph=analyzer.graph, provider=analyzer.provider)
 
 
 class Prediction(BaseModel):

@@ -8,7 +8,6 @@ from typing import Any
 from wbc.analyzer import Analyzer
 from wbc.bundle import sha256
 from wbc.errors import UnreadableFile, WBCError
-from wbc.inference import OnnxClassifier
 from wbc.labels import CLASSES
 from wbc.score.inputs import Source
 
@@ -17,11 +16,11 @@ Row = dict[str, Any]
 
 def score_rows(analyzer: Analyzer, sources: Sequence[Source], *, batch_size: int, workers: int = 0) -> Iterator[Row]:
     """Yield one row per file, in order; see `Analyzer.forward_many` for the arguments."""
-    manifest, classifier = analyzer.bundle.manifest, analyzer.classifier
+    manifest = analyzer.bundle.manifest
     model: Row = {
         "model_version": f"{manifest.name} {manifest.version}",
         "bundle_sha256": analyzer.bundle.sha256,
-        "graph": classifier.graph if isinstance(classifier, OnnxClassifier) else "fp32",
+        "graph": analyzer.graph,
     }
     results = analyzer.forward_many((source.path for source in sources), batch_size=batch_size, workers=workers)
     for source, (path, found) in zip(sources, results, strict=True):
