@@ -72,8 +72,8 @@ BCCD := --source TestB-bccd
 TRAIN := $(BIN)/wbc train --xai-sample-count 0
 model: setup
 	$(TRAIN) $(PBC) $(CHULA) $(BCCD) --epoch-size 6400 --results-dir runs/all
-	$(TRAIN) $(PBC) $(CHULA) --epoch-size 4000 --phase2-epochs 2 --results-dir runs/without-bccd
-	$(TRAIN) $(PBC) $(BCCD) --epoch-size 4000 --phase2-epochs 2 --results-dir runs/without-chula
+	$(TRAIN) $(PBC) $(CHULA) --epoch-size 3200 --phase2-epochs 2 --results-dir runs/without-bccd
+	$(TRAIN) $(PBC) $(BCCD) --epoch-size 3200 --phase2-epochs 2 --results-dir runs/without-chula
 	$(TRAIN) $(CHULA) $(BCCD) --epoch-size 3200 --phase2-epochs 2 --results-dir runs/without-pbc
 	$(BIN)/wbc cross-fit runs/all --left-out runs/without-bccd TestB-bccd --left-out runs/without-chula Train-chula \
 		--left-out runs/without-pbc Val --output runs/default
