@@ -78,7 +78,7 @@ def _purpose() -> Iterable[str]:
 
 def _data(manifest: Manifest) -> Iterable[str]:
     yield "## Training data"
-    counts = manifest.training.get("train_counts") or {}
+    counts = manifest.training.train_counts if manifest.training else {}
     rows = [f"- {manifest.data.name}", f"- licence: {manifest.data.licence}", f"- citation: {manifest.data.citation}"]
     if counts:
         rows.append("- images: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
@@ -193,8 +193,8 @@ def _provenance(manifest: Manifest, result: EvaluationResult) -> Iterable[str]:
         f"- preprocessing `{spec.variant}`, colour normalisation `{spec.color_normalization}`, framing "
         f"`{spec.framing.mode}`, views `{manifest.tta}`",
     ]
-    if averaged := manifest.training.get("averaged"):
-        share, seeds = manifest.training.get("start_share", 0.0), ", ".join(str(run["seed"]) for run in averaged)
+    if manifest.training and (averaged := manifest.training.averaged):
+        share, seeds = manifest.training.start_share, ", ".join(str(run["seed"]) for run in averaged)
         lines.append(
             f"- weights: the mean of {len(averaged)} training runs (seeds {seeds})"
             + (f", {share:.0%} of it the weights that they began with" if share else "")

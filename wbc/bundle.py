@@ -26,6 +26,7 @@ from wbc.adaptation.tta import Mode
 from wbc.errors import BundleCorrupted, BundleMismatch, BundleMissing
 from wbc.labels import CLASSES
 from wbc.preprocessing.pipeline import Preprocessing, Preprocessor, probe
+from wbc.run_record import TrainingSummary
 from wbc.settings import Graph
 
 MANIFEST = "manifest.json"
@@ -48,6 +49,20 @@ class DataSource(BaseModel):
     name: str
     licence: str
     citation: str
+
+
+class BundleTraining(TrainingSummary):
+    """Training run of a bundle's weights, and the steps after it.
+
+    Attributes:
+        exported: changes to the weights at export.
+        calibrated: scores of the calibration on the validation split; empty before it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    exported: dict[str, Any] = Field(default_factory=dict)
+    calibrated: dict[str, Any] = Field(default_factory=dict)
 
 
 class Manifest(BaseModel):
@@ -76,7 +91,7 @@ class Manifest(BaseModel):
     gradcam_layer: str
     opset: int
     parity: dict[str, float] = Field(description="largest differences between Keras and ONNX Runtime that export saw")
-    training: dict[str, Any] = Field(description="the training run's record")
+    training: BundleTraining | None = Field(None, description="training run; null for a model of unknown origin")
     data: DataSource
     versions: dict[str, str]
     graphs: dict[Graph, dict[str, Any]] = Field({}, description="what was measured of each further graph on offer")
