@@ -22,6 +22,7 @@ from tests.served import ROOT
 from wbc.bundle import Bundle
 from wbc.cli import main
 from wbc.images import encode_jpeg
+from wbc.labels import CLASSES
 from wbc.settings import REPOSITORY
 
 README = (ROOT / "README.md").read_text()
@@ -97,3 +98,12 @@ def test_links_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_readme_python_example_prints_a_class(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "cell.jpg").write_bytes(encode_jpeg(drawn_cell("Lymphocyte", np.random.default_rng(1))))
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() in CLASSES
