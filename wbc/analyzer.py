@@ -105,11 +105,7 @@ class Analyzer:
             UnsupportedFormat, MalformedImage, ImageTooLarge: see `images.decode`.
             ModelError: the graph failed.
         """
-        ready = self._prepare(data)
-        start = time.perf_counter()
-        (outputs,) = self.forward([ready.prepared])
-        ready.timings_ms["forward"] = (time.perf_counter() - start) * 1e3
-        return self.pipeline.conclude(ready.prepared, outputs, ready.timings_ms, label_set)
+        return self.pipeline.analyze(data, self.classifier, label_set)
 
     def analyze_many(
         self,
@@ -212,8 +208,8 @@ class Analyzer:
             Forwarded(one.prepared, out, one.timings_ms, one.sha256) for one, out in zip(images, outputs, strict=True)
         ]
 
-    def _prepare(self, image: Image, pipeline: Pipeline | None = None) -> _Ready:
-        pipeline = pipeline or self.pipeline
+    @staticmethod
+    def _prepare(image: Image, pipeline: Pipeline) -> _Ready:
         if isinstance(image, np.ndarray):
             start = time.perf_counter()
             prepared = pipeline.preprocessor(image)
