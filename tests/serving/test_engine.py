@@ -83,7 +83,8 @@ def test_no_forward_pass_is_larger_than_the_setting(tiny_bundle: Path, monkeypat
     monkeypatch.setattr(ClassifierMetrics, "observe_batch", lambda _, views: sizes.append(views))
     served = ServedClassifier(Settings(bundle=tiny_bundle, threads=1, max_batch_size=3))
     # BentoML's own limit counts calls, so a call with eight views would exceed it.
-    packed = served.classify(np.zeros((8, 224, 224, 3), np.uint8))
+    size = Bundle.load(tiny_bundle).manifest.preprocessing.size
+    packed = served.classify(np.zeros((8, size, size, 3), np.uint8))
     assert (len(packed), sizes) == (8, [3, 3, 2])
 
 

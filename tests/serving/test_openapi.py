@@ -53,7 +53,13 @@ def test_every_error_that_can_be_answered_is_listed(described: dict[str, Any]) -
         .get("properties", {}).get("code", {}).get("enum", [])
     }  # fmt: skip
     # At start-up, on the command line, or the base of others: no request is answered with these.
-    elsewhere = (errors.BundleError, errors.DeviceUnavailable, errors.DataError, errors.ExportError)
+    elsewhere = (
+        errors.BundleError,
+        errors.DeviceUnavailable,
+        errors.DataError,
+        errors.ExportError,
+        errors.UnreadableFile,
+    )
     raised = {
         (found.status, found.code)
         for found in vars(errors).values()
