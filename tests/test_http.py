@@ -62,7 +62,7 @@ def test_deadline() -> None:
 def test_key_is_asked_for_where_one_is_set() -> None:
     guarded = client(ModelError("reached"), api_key="open sesame")
     for path, method in (("/predict", "POST"), ("/predict/batch", "POST"), ("/explain", "POST"), ("/model", "GET")):
-        for headers, word in (({}, "no key"), ({"X-API-Key": "open"}, "another key")):
+        for headers, word in (({}, "no API key"), ({"X-API-Key": "open"}, "wrong API key")):
             response = guarded.request(method, path, headers=headers)
             assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
             assert word in response.json()["error"]
@@ -133,7 +133,7 @@ class TestBatch:
 
     @pytest.mark.parametrize(
         ("files", "word"),
-        [(65 * [b"Monocyte"], "more than 64"), (66 * [b"Monocyte"], "more than 64"), ([], "0 values")],
+        [(65 * [b"Monocyte"], "more than 64"), (66 * [b"Monocyte"], "more than 64"), ([], "0 files")],
     )
     def test_number_of_files(self, files: list[bytes], word: str) -> None:
         sent = batch(*files) or {"other": b""}
@@ -289,5 +289,5 @@ def test_counts() -> None:
     assert value("wbc_reports_total", {"provider": "rules"}) == 2
     assert value("wbc_requests_in_progress") == 0
     assert b"stain" not in generate_latest(metrics.registry), "no reference, no metric"
-    metrics.stain(3.5)
+    metrics.observe_stain(3.5)
     assert value("wbc_stain_distance_delta_e_sum") == 3.5

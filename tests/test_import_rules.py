@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("wbc", "training", "evaluation", "export", "benchmarks")
 
 LAYERS = (
-    ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.machine", "wbc.cpu"),
+    ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.machine", "wbc.cpu", "wbc.logs", "wbc.process"),
     ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.markdown"),
     ("wbc.explain", "wbc.files", "wbc.run_record"),
     ("wbc.bundle", "wbc.data"),
@@ -23,6 +23,7 @@ LAYERS = (
     ("wbc.analyzer",),
     ("wbc.schemas", "wbc.score"),
     ("wbc.http", "wbc.cli", "wbc.reference_cli", "wbc.reference_settings"),
+    ("wbc.serving",),
     ("service",),
 )
 """From the ground up; a module may import what lies below it, and its own package."""

@@ -15,10 +15,11 @@ from wbc.adaptation.image_quality import ImageQuality, image_quality
 from wbc.adaptation.review import Measures, ReviewReason, reasons
 from wbc.adaptation.routing import LabelSet, route
 from wbc.bundle import Bundle
-from wbc.explain.facts import Facts, shape_of
+from wbc.explain.facts import Facts
 from wbc.images import decode
 from wbc.inference import Outputs
 from wbc.labels import CLASSES
+from wbc.preprocessing.morphometry import measure_shape
 from wbc.preprocessing.pipeline import Prepared, Preprocessor
 from wbc.saliency.focus import Focus, focus
 from wbc.saliency.overlay import heatmap
@@ -79,7 +80,7 @@ class Analysis:
             focus_coverage=self.focus.coverage,
             focus_lift=self.focus.lift,
             review_reasons=tuple(reason.code for reason in self.review),
-            shape=shape_of(self.prepared.foreground),
+            shape=measure_shape(self.prepared.foreground),
         )
 
 

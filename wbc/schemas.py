@@ -1,11 +1,11 @@
-"""Wire types: what the HTTP interface and `wbc predict --json` answer."""
+"""Response types of the HTTP interface and of `wbc predict --json`."""
 
 from __future__ import annotations
 
 import base64
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -17,10 +17,10 @@ from wbc.analysis import Analysis
 from wbc.analyzer import Analyzer
 from wbc.bundle import Bundle
 from wbc.differential import Share, differential
-from wbc.explain.explainer import Report
+from wbc.explain.report import Report
 from wbc.images import encode_png
 from wbc.labels import CLASSES
-from wbc.saliency.overlay import overlay
+from wbc.saliency.overlay import grey, overlay
 from wbc.settings import Graph
 
 
@@ -34,14 +34,14 @@ class RunnerUp(BaseModel):
 
 
 class Review(BaseModel):
-    """Whether a person has to look, and why."""
+    """Reasons for which a person must review the image."""
 
     needed: bool
     reasons: list[ReviewReason]
 
 
 class FocusValues(BaseModel):
-    """Share of the map on the cell, share of the frame that is cell, and the lift; null without a valid mask."""
+    """Foreground focus of the activation map (see `wbc.saliency.focus`); null without a valid mask."""
 
     valid: bool
     ratio: float | None
@@ -50,7 +50,7 @@ class FocusValues(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """Which model answered."""
+    """Model that made a prediction."""
 
     name: str
     version: str
@@ -60,12 +60,12 @@ class ModelInfo(BaseModel):
     tta: str
     temperature: float
     min_confidence: float
-    graph: Graph = Field("fp32", description="precision of the graph that serves")
+    graph: Graph = Field("fp32", description="precision of the served graph")
     provider: str | None = Field(None, description="active execution provider; null until the classifier has started")
 
     @classmethod
     def of(cls, bundle: Bundle, *, graph: Graph = "fp32", provider: str | None = None) -> Self:
-        """What the answers of a bundle say of it."""
+        """Describe a bundle."""
         manifest = bundle.manifest
         return cls(
             name=manifest.name,
@@ -86,7 +86,7 @@ class ModelInfo(BaseModel):
 
 
 class Prediction(BaseModel):
-    """What is known of one image, without pictures: the answer of `POST /predict/batch?heatmaps=false` for a file."""
+    """Prediction for one image without pictures; the result of `POST /predict/batch?heatmaps=false` for a file."""
 
     label: str = Field(serialization_alias="class")
     confidence: float = Field(description="calibrated probability of the class, 0 to 1")
@@ -102,7 +102,7 @@ class Prediction(BaseModel):
 
     @classmethod
     def of(cls, analysis: Analysis, model: ModelInfo, request_id: str, *, report: Report | None = None) -> Self:
-        """The answer that an analysis makes."""
+        """Create the response from an analysis."""
         return cls(
             label=analysis.label,
             confidence=analysis.confidence,
@@ -119,17 +119,17 @@ class Prediction(BaseModel):
             ),
             model=model,
             request_id=request_id,
-            timings_ms={stage: round(value, 3) for stage, value in analysis.timings_ms.items()},
+            timings_ms=round_timings(analysis.timings_ms),
         )
 
 
 class PredictionAnswer(Prediction):
-    """The body of a 200 of `POST /predict`; pictures are base64 PNG of the framed cell, without a data: prefix."""
+    """Response of `POST /predict`; pictures are base64 PNG of the framed cell, without a data: prefix."""
 
-    gradcam_image: str = Field(description="the class' activation map laid over the cell, RGB")
+    gradcam_image: str = Field(description="activation map of the class, laid over the cell, RGB")
     gradcam_method: str
     display_image: str = Field(description="the framed cell, RGB")
-    heatmap_image: str = Field(description="the map alone, 8-bit grey, not masked")
+    heatmap_image: str = Field(description="activation map only, 8-bit grey, not masked")
 
     @classmethod
     def of(
@@ -141,7 +141,7 @@ class PredictionAnswer(Prediction):
         report: Report | None = None,
         gradcam_method: str = "closed_form",
     ) -> Self:
-        """The answer that an analysis makes."""
+        """Create the response from an analysis."""
         start = time.perf_counter()
         display, heat = analysis.prepared.display, analysis.heatmap
         answer = cls(
@@ -149,14 +149,14 @@ class PredictionAnswer(Prediction):
             gradcam_image=_base64_png(overlay(display, heat, analysis.prepared.foreground)),
             gradcam_method=gradcam_method,
             display_image=_base64_png(display),
-            heatmap_image=_base64_png((heat * 255.0 + 0.5).astype("uint8")),
+            heatmap_image=_base64_png(grey(heat)),
         )
         answer.timings_ms["encode"] = round((time.perf_counter() - start) * 1e3, 3)
         return answer
 
 
 class ExplainAnswer(BaseModel):
-    """The body of a 200 of `POST /explain`."""
+    """Response of `POST /explain`."""
 
     report: Report
     model: ModelInfo
@@ -165,46 +165,46 @@ class ExplainAnswer(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """The body of every error."""
+    """Body of every error response."""
 
-    error: str = Field(description="what was wrong and what is accepted")
-    code: str = Field(description="stable name")
+    error: str = Field(description="error message for people")
+    code: str = Field(description="stable code for programs")
 
 
 class FilePrediction(BaseModel):
-    """A file of a batch that was answered; with pictures where the batch asked for heatmaps."""
+    """Result of a file of a batch; with pictures if the request set `heatmaps=true`."""
 
     index: int = Field(description="position of the file in the request, from 0")
     prediction: PredictionAnswer | Prediction
 
 
 class FileError(BaseModel):
-    """A file of a batch that could not be answered."""
+    """Error of a file of a batch."""
 
     index: int = Field(description="position of the file in the request, from 0")
     error: ErrorAnswer
 
 
 class CellForReview(BaseModel):
-    """A cell that a person has to name; it is not counted."""
+    """Cell that a person must classify; it is not counted."""
 
     index: int = Field(description="position of the file in the request, from 0")
-    suggestion: str | None = Field(description="the model's answer; null where the file could not be answered")
-    confidence: float | None = Field(description="of the suggestion, 0 to 1")
-    reasons: list[str] = Field(description="codes of the review, or why the file could not be answered")
+    suggestion: str | None = Field(description="predicted class; null if the file failed")
+    confidence: float | None = Field(description="calibrated probability of the suggestion, 0 to 1")
+    reasons: list[str] = Field(description="codes of the review reasons, or the error message")
 
 
 class DifferentialAnswer(BaseModel):
-    """A differential count, as `wbc differential --format json` gives it."""
+    """Differential count, in the format of `wbc differential --format json`."""
 
-    counted: int = Field(description="cells that were counted")
-    for_review: int = Field(description="cells left out of the count until a person has named them")
+    counted: int = Field(description="number of cells counted")
+    for_review: int = Field(description="number of cells not counted until a person has classified them")
     shares: tuple[Share, ...]
     review: list[CellForReview]
 
     @classmethod
     def of(cls, results: Sequence[FilePrediction | FileError]) -> Self:
-        """The count of the files that nothing speaks against, the others listed apart."""
+        """Count the files without review reasons; list the others for review."""
         counts: Counter[str] = Counter()
         waiting: list[CellForReview] = []
         for result in results:
@@ -226,16 +226,21 @@ class DifferentialAnswer(BaseModel):
 
 
 class BatchAnswer(BaseModel):
-    """The body of a 200 of `POST /predict/batch`.
+    """Response of `POST /predict/batch`.
 
-    Files are told apart by their position alone: names of files can identify patients and are neither kept nor echoed.
+    Files are identified by position only: file names can identify patients and are neither kept nor returned.
     """
 
-    results: list[FilePrediction | FileError] = Field(description="one a file, in the order of the request")
+    results: list[FilePrediction | FileError] = Field(description="one result per file, in the order of the request")
     differential: DifferentialAnswer
     model: ModelInfo
     request_id: str
     timings_ms: dict[str, float] = Field(description="`total`: wall time of the whole batch, milliseconds")
+
+
+def round_timings(timings_ms: Mapping[str, float]) -> dict[str, float]:
+    """Round timings to microseconds."""
+    return {stage: round(value, 3) for stage, value in timings_ms.items()}
 
 
 def _base64_png(pixels: NDArray[np.uint8]) -> str:

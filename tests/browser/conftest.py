@@ -36,7 +36,7 @@ SWITCHES = (
 
 @pytest.fixture(scope="session")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the browser puts what it downloads."""
+    """Download folder of the browser."""
     return tmp_path_factory.mktemp("downloads")
 
 

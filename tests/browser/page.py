@@ -125,6 +125,6 @@ class Page:
         }
 
     def complaints(self) -> list[str]:
-        """What the browser complained about since last asked, other than refused requests."""
+        """Console errors since the last call, except failed requests."""
         severe = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
         return [message for message in severe if "Failed to load resource" not in message]

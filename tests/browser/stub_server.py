@@ -35,7 +35,7 @@ ACCEPTED = "JPG, PNG, BMP, TIFF and WebP are accepted"
 
 @dataclass
 class Behaviour:
-    """What the stub does from now on, and what it has seen."""
+    """Behaviour of the stub and the requests that it has received."""
 
     ready: bool = True
     key: str | None = None
@@ -83,7 +83,7 @@ def class_named(name: str) -> str:
 
 
 def answer(name: str, data: bytes) -> JSONResponse:
-    """What `/predict` says of a file of this name."""
+    """Response of `/predict` for a file name."""
     drawn = pictures(data)
     if drawn is None:
         if not data or data[:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0"):

@@ -56,7 +56,7 @@ def test_each_digit_is_its_class(session: Page, key: str, name: str) -> None:
 
 def test_unclassifiable_leaves_the_count(session: Page) -> None:
     session.press("u")
-    assert session.text("standing") == "Set aside by reader"
+    assert session.text("standing") == "Marked unclassifiable by reader"
     assert session.counts()["Unclassifiable"] == 1
     assert session.counts()["Review"] == 1
     assert session.text("total") == "3"
@@ -69,7 +69,7 @@ def test_nothing_is_final_while_a_cell_awaits_review(session: Page) -> None:
     assert session.text("differential-state") == "Preliminary"
     session.press(Keys.ENTER)
     assert session.text("differential-state") == "Final"
-    assert "No cell awaits review" in session.text("differential-words")
+    assert "No cells await review" in session.text("differential-words")
     assert len(session.cells(standing="confirmed")) == 2
     session.press("u")
     session.get("undo").click()

@@ -1,4 +1,4 @@
-"""What leaves the page: CSV, JSON and the printed report, with the reader's word in each."""
+"""Exports: CSV, JSON and the printed report, each with the reader's decisions."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from wbc.adaptation.review import ReasonCode
-from wbc.errors import DataError, DeviceUnavailable, ExportError, WBCError
+from wbc.errors import DataError, DeviceUnavailable, ExportError, UnreadableFile, WBCError
 from wbc.labels import CLASSES
 
 from .page import Page
@@ -52,7 +52,7 @@ def test_every_string_of_the_page_is_in_the_catalogue_and_none_is_idle() -> None
 
 def request_errors(error: type[WBCError] = WBCError) -> Iterator[type[WBCError]]:
     """The errors that a request can be answered with."""
-    if error in (DataError, ExportError, DeviceUnavailable):  # a server with one of these never starts
+    if error in (DataError, ExportError, DeviceUnavailable, UnreadableFile):  # not raised while serving
         return
     yield error
     for narrower in error.__subclasses__():

@@ -1,4 +1,4 @@
-"""What every reader needs: room from 360 px up, light and dark, a small load, no barrier, and no outside request."""
+"""Layout from 360 px, light and dark theme, page size, accessibility and no external requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_BYTES = 200_000
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds on the page as it stands, one line a node."""
+    """Violations that axe-core finds on the current page, one line per node."""
     page.run(importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = page.driver.execute_async_script(
         """

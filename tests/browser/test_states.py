@@ -27,7 +27,7 @@ def test_server_that_starts_is_waited_for(page: Page, stub: StubServer, images: 
     page.reload()
     assert "getting ready" in banner(page, "not_ready")
     page.choose([images["Neutrophil-00"]])
-    page.wait("the cell waits", lambda: page.text("result-class") == "Waiting to be read")
+    page.wait("the cell waits", lambda: page.text("result-class") == "Waiting for analysis")
     stub.behaviour.ready = True
     page.wait("the class", lambda: page.text("result-class") == "Neutrophil")
     assert page.get("banner").is_displayed() is False
@@ -37,7 +37,7 @@ def test_busy_server_is_given_the_time_it_asks_for(page: Page, stub: StubServer,
     stub.behaviour.overloads = 3
     page.choose(list(images.values())[:5])
     words = banner(page, "overloaded")
-    assert "Nothing needs to be done" in words
+    assert "No action is needed" in words
     assert stub.behaviour.uploads == []
     page.wait_settled()
     assert len(page.cells(status="done")) == 5

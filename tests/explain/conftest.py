@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from wbc.explain.facts import Facts, Shape
+from wbc.explain.facts import Facts
+from wbc.preprocessing.morphometry import Shape
 
 SHAPE = Shape(nucleus_share=0.48, solidity=0.86, lobes=3, cell_diameter=0.58, nucleus_diameter=0.4)
 

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from wbc.explain.compose import compose
 from wbc.explain.exchange import Answer
 from wbc.explain.facts import Facts
 from wbc.explain.guard import objection
-from wbc.explain.rules import MAX_WORDS
+from wbc.explain.rules import MAX_WORDS, compose
+from wbc.explain.wording import WORDINGS
 
 
 def answer(summary: str, map_highlights: str = "", concern: str = "") -> Answer:
@@ -109,8 +109,6 @@ def test_the_whole_report_has_at_most_120_words(facts: Facts) -> None:
 def test_a_report_ends_with_our_own_words(facts: Facts) -> None:
     flagged = dataclasses.replace(facts, review_reasons=("low_confidence",))
     text = compose(answer("The model says Neutrophil", concern="All is well"), flagged, "en")
-    assert text == (
-        "The model says Neutrophil. All is well. According to the language model, this fits the expected morphology. "
-        "A qualified reader must look at this cell: confidence is low. "
-        "For research use only; the decision belongs to a qualified reader."
-    )
+    words = WORDINGS["en"]
+    look = words.must_look.format(reasons=words.review["low_confidence"])
+    assert text == f"The model says Neutrophil. All is well. {words.fits['yes']} {look} {words.closing}"

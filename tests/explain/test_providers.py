@@ -20,8 +20,8 @@ from wbc.explain.exchange import Provider, Request
 from wbc.explain.explainer import Explainer, Failure, Report
 from wbc.explain.facts import Facts
 from wbc.explain.providers import Gemini, OpenAICompatible
-from wbc.explain.rules import MAX_WORDS, WORDINGS, rule_report
-from wbc.explain.wording import Language
+from wbc.explain.rules import MAX_WORDS, rule_report
+from wbc.explain.wording import WORDINGS, Language
 from wbc.settings import Settings
 
 TIMEOUT_S = 3.0
@@ -72,7 +72,7 @@ class World:
         timeout_s: float = TIMEOUT_S,
         send_image: bool = True,
     ) -> Report:
-        """What an explainer of its own makes of the facts, within its time."""
+        """Run an explainer with a provider of the world on the facts."""
         asked = [self.providers[name] for name in order]
         explainer = Explainer(asked, timeout_s=timeout_s, send_image=send_image)
         start = time.monotonic()
@@ -220,7 +220,7 @@ def test_no_key_is_in_any_log_reason_or_report(
     world.state.modes = {"openai": mode, "gemini": mode}
     report = world.report(["openai", "gemini"], facts)
     everything = caplog.text + report.model_dump_json()
-    assert "wrote no report" in caplog.text or mode == "ok"
+    assert "did not write a report" in caplog.text or mode == "ok"
     assert not any(key in everything for key in KEYS.values())
     assert any(KEYS["openai"] in value for seen in world.state.seen for value in seen.headers.values())
 

@@ -363,7 +363,7 @@ def _modes() -> Iterator[BadImage]:
 
 
 def _by_opencv(pixels: NDArray[Any], suffix: str) -> bytes:
-    """What Pillow cannot write: 16-bit samples. RGB in."""
+    """Encode RGB with 16-bit samples, which Pillow cannot write."""
     done, data = cv2.imencode(suffix, pixels[..., ::-1] if pixels.ndim == 3 else pixels)
     assert done
     return bytes(data)

@@ -1,4 +1,4 @@
-"""One server for the bad uploads, the slow clients, the overload and the soak: a tiny model, no Keras, small limits."""
+"""The server of these tests: a tiny model, no Keras, small limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.served import Served
 
 @pytest.fixture(scope="package")
 def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server that works on 8 images at once and whose uploads have 3 seconds to arrive."""
+    """A server with at most 8 images in progress and an upload timeout of 3 seconds."""
     with Served(
         tmp_path_factory.mktemp("robustness"),
         WBC_BUNDLE=str(tiny_bundle),

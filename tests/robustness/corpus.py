@@ -13,7 +13,7 @@ from wbc.settings import REPOSITORY
 DEADLINE_S = 20.0
 """Of one case; most take milliseconds, and only a hang takes so long."""
 INSIDE = ("Traceback", "site-packages", 'File "', str(REPOSITORY))
-"""What no caller is to read of the server's inside."""
+"""Internal details that no response may contain."""
 
 
 @lru_cache(maxsize=1)
@@ -40,7 +40,7 @@ def tried(port: int, case: BadRequest) -> tuple[Answer | None, str | None]:
 
 
 def complaint(case: BadRequest, answer: Answer) -> str | None:
-    """What is wrong with an answer, in words; None where nothing is."""
+    """Describe the fault of a response; None if it has none."""
     text = answer.body.decode("utf-8", "replace")
     if answer.status not in case.statuses:
         return f"answered {answer.status or 'nothing'}, not {sorted(case.statuses)}: {text[:200]}"

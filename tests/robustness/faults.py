@@ -20,7 +20,7 @@ READY_WITHIN_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class KillOutcome:
-    """What a service's death in mid-load did.
+    """Outcome of killing a service under load.
 
     Attributes:
         service: whose process was killed.
@@ -40,7 +40,7 @@ class KillOutcome:
     resumed: bool
 
     def complaints(self) -> list[str]:
-        """What should not be, in words."""
+        """Describe the violations."""
         wrong = sorted(set(self.statuses) - {200} - RETRIABLE)
         found = {
             f"statuses {wrong}": bool(wrong),
@@ -74,7 +74,7 @@ def kill_in_mid_load(server: Served, service: str, payloads: Sequence[bytes]) ->
 
 @dataclass(frozen=True, slots=True)
 class TermOutcome:
-    """What the signal to go did to requests that were being worked on.
+    """Outcome of SIGTERM for the requests in progress.
 
     Attributes:
         statuses: of these requests; 0 for a connection that was closed.
@@ -87,7 +87,7 @@ class TermOutcome:
     seconds: float
 
     def complaints(self) -> list[str]:
-        """What should not be, in words."""
+        """Describe the violations."""
         lost = [status for status in self.statuses if status != 200]
         found = {f"{len(lost)} requests in flight ended with {lost}": bool(lost), "did not end": self.exit_code is None}
         return [f"SIGTERM: {what}" for what, true in found.items() if true]

@@ -1,4 +1,4 @@
-"""What the OpenAPI document promises, held against the server with generated requests."""
+"""Check the server against its OpenAPI document with generated requests."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-"""Whether a request should have been accepted is left out: of bytes the document can only say that they are a file."""
+"""Acceptance is not checked, since the document only describes the file as bytes."""
 TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class FuzzOutcome:
-    """What the fuzzing found.
+    """Outcome of fuzzing.
 
     Attributes:
         operations: of the document that were fuzzed.
@@ -71,7 +71,7 @@ def fuzz(url: str, max_examples: int) -> FuzzOutcome:
 
 
 def _fuzzed(operation: Any, mode: GenerationMode, url: str, max_examples: int) -> tuple[int, str | None]:
-    """How many requests were sent to an operation, and in what an answer failed."""
+    """Fuzz an operation; return the number of requests and the failure, if any."""
     image, sent = saved(picture(), "PNG"), 0
 
     @settings(

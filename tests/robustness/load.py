@@ -14,7 +14,7 @@ import httpx
 from tests.robustness.wire import CLOSED, Answer, send
 
 RETRIABLE = frozenset({429, 503, CLOSED})
-"""What a client may be told in the middle of a fault: try again, or nothing at all."""
+"""Statuses that a client may get during a fault: retry later, or a closed connection."""
 
 
 class Load:
@@ -52,7 +52,7 @@ class Load:
 
     @property
     def statuses(self) -> Counter[int]:
-        """How often each status was answered."""
+        """Count of each status."""
         return Counter(answer.status for answer in self.answers)
 
     def answered(self, status: int, count: int, within_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""What the long proof leaves: `results/bench/robustness.json`, and the tables of `docs/robustness.md`."""
+"""Results of the long checks: `results/bench/robustness.json` and the tables of `docs/robustness.md`."""
 
 from __future__ import annotations
 

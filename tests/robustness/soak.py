@@ -25,7 +25,7 @@ from wbc.labels import CLASSES
 
 DEADLINE_S = 60.0
 PLANNED = frozenset({429, 503})
-"""What a sound request may be told under load."""
+"""Statuses that a sound request may get under load."""
 SHARES = {"sound": 0.45, "report": 0.10, "explain": 0.05, "batch": 0.05, "bad": 0.27, "abandoned": 0.08}
 """Kinds of requests and their shares."""
 WARM_UP = 0.2
@@ -34,7 +34,7 @@ WARM_UP = 0.2
 
 @dataclass(frozen=True, slots=True)
 class SoakOutcome:
-    """What a soak found.
+    """Outcome of a soak.
 
     Attributes:
         requests: in all.
@@ -62,7 +62,7 @@ class SoakOutcome:
         return self.end_mb / self.warm_mb - 1.0
 
     def complaints(self, most_growth: float) -> list[str]:
-        """What should not be, in words, growth of memory by more than a share included."""
+        """Describe the violations, including memory growth beyond a share."""
         grown = f"memory grew by {self.growth:.1%} from {self.warm_mb:.0f} MB"
         return [*self.wrong, *([grown] if self.growth > most_growth else [])]
 

@@ -20,7 +20,7 @@ GROWTH = 1.05
 
 @pytest.fixture(scope="module")
 def before(server: Served) -> dict[str, Any]:
-    """What a sound image is answered before anything bad is sent."""
+    """Response to a sound image before any bad request."""
     return good(server)
 
 

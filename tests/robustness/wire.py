@@ -20,7 +20,7 @@ CLOSED = 0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back.
+    """A response.
 
     Attributes:
         status: of the answer, or `CLOSED`.

@@ -1,4 +1,4 @@
-"""What an operator sees of a really served process: metrics, log, origins, and how it goes."""
+"""Metrics, log, CORS and shutdown of a served process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import socket
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -102,30 +101,6 @@ def test_metrics_count_what_was_asked(operated_server: Served, answers: dict[str
     assert sum(number for (name, _), number in samples.items() if name == "wbc_predictions_total") == 6
 
 
-def test_no_forward_pass_is_larger_than_the_setting(tiny_bundle: Path, cells: list[bytes], tmp_path: Path) -> None:
-    # BentoML's own limit counts calls: one of eight views would pass it.
-    with Served(
-        tmp_path,
-        BENTOML_HOME=str(tmp_path / "bentoml"),
-        WBC_BUNDLE=str(tiny_bundle),
-        WBC_GRADCAM="false",
-        WBC_TTA="light",
-        WBC_MAX_BATCH_SIZE="3",
-    ) as server:
-        answer = httpx.post(f"{server.url}/predict?explain=false", files={"file": cells[0]}, timeout=60)
-        assert answer.status_code == 200, answer.text
-        counted = httpx.get(f"{server.url}/metrics").text
-    samples = {
-        (sample.name, sample.labels.get("le")): sample.value
-        for family in text_string_to_metric_families(counted)
-        if family.name == "wbc_forward_batch_images"
-        for sample in family.samples
-    }
-    assert samples["wbc_forward_batch_images_sum", None] == 8
-    assert samples["wbc_forward_batch_images_count", None] == 3
-    assert samples["wbc_forward_batch_images_bucket", "4.0"] == 3
-
-
 def test_log_has_one_line_a_request(operated_server: Served, answers: dict[str, httpx.Response]) -> None:
     text = operated_server.log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
@@ -162,28 +137,28 @@ def test_origins(operated_server: Served) -> None:
         assert preflight.headers.get("access-control-allow-origin") == allowed
 
 
-def test_sigterm_finishes_what_is_in_hand(tmp_path: Path, cells: list[bytes]) -> None:
-    """Uploads that are half there when the signal comes still get everything, over connections yet to be made."""
+def test_sigterm_finishes_requests_in_progress(operated_server: Served, cells: list[bytes]) -> None:
+    """Half-sent uploads still get a report, over connections made after the signal. Ends the server."""
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n' + cells[0] + b"\r\n--b--\r\n"
     head = (
         "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"X-API-Key: {KEY['X-API-Key']}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
+    server = operated_server
     with ExitStack() as stack:
-        server = stack.enter_context(Served(tmp_path, WBC_GRADCAM="false"))
         uploads = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(4)]
         for upload in uploads:
             upload.settimeout(60)
             upload.sendall(head.encode() + body[: len(body) // 2])
         time.sleep(0.5)
         os.kill(server.process.pid, signal.SIGTERM)
-        time.sleep(3)  # long enough for the processes that have nothing to do to go
+        time.sleep(3)  # long enough for idle processes to exit
         for upload in uploads:
             upload.sendall(body[len(body) // 2 :])
         for upload in uploads:
-            answer = b""
+            response = b""
             while chunk := upload.recv(65536):
-                answer += chunk
-            assert answer.startswith(b"HTTP/1.1 200 "), answer[:300] + server.log.read_bytes()[-3000:]
-            assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["llm_report"]
+                response += chunk
+            assert response.startswith(b"HTTP/1.1 200 "), response[:300] + server.log.read_bytes()[-3000:]
+            assert json.loads(response.split(b"\r\n\r\n", 1)[1])["llm_report"]
         assert server.process.wait(20) in (0, -signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What a really served process answers, with the shipped model."""
+"""Responses of a served process with the default model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine that does what the bytes of an upload say."""
+"""An engine whose result is the content of an upload."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TIMINGS_MS = {"decode": 1.0, "forward": 20.0}
 
 
 class ScriptedEngine:
-    """Answers `<class>` with that class, `<class>?` with a flagged one, and the names of errors with these.
+    """Returns the class `<class>`, flagged for `<class>?`, or raises an error by name.
 
     Attributes:
-        asked: uploads, in the order in which they came.
-        most: uploads that were in hand at once, at most.
+        asked: uploads in order.
+        most: maximum number of uploads in progress.
     """
 
     ERRORS: dict[bytes, Exception] = {  # noqa: RUF012 - read only

@@ -1,4 +1,4 @@
-"""Bounds on uploads and on work, with uploads that take their time."""
+"""Limits on uploads and on work, with slow uploads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLOW = HEAD + b"slow\r\n--b--\r\n"
 
 
 def served(scenario: Callable[[httpx.AsyncClient], Awaitable[None]], **changed: Any) -> None:
-    """Run a scenario against the application, its uploads sent while the scenario goes on."""
+    """Run a scenario against the application."""
 
     async def run() -> None:
         engine = ScriptedEngine()
@@ -39,7 +39,7 @@ async def stalled() -> AsyncIterator[bytes]:
 
 
 async def begun(*requests: Awaitable[httpx.Response]) -> list[asyncio.Task[httpx.Response]]:
-    """The requests, on their way."""
+    """Start requests."""
     tasks = [asyncio.ensure_future(request) for request in requests]
     await asyncio.sleep(0.05)
     return tasks  # type: ignore[return-value]
@@ -133,7 +133,7 @@ def test_batches_take_at_most_half(places: int) -> None:
 
 def test_places_come_back_after_a_failure() -> None:
     async def failing(admission: Admission) -> None:
-        async with admission.working():
+        async with admission.admit_work():
             with pytest.raises(Overloaded):
                 admission.images.check()
             raise RuntimeError

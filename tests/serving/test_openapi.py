@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, and of exactly what is served."""
+"""The OpenAPI document is valid and describes exactly the served routes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.routing import Route
 from tests.serving.scripted import ScriptedEngine
 from wbc import errors
 from wbc.http import create_app
-from wbc.http.openapi import document
+from wbc.http.openapi import create_document
 from wbc.settings import Settings
 
 BENTOML = {"/livez", "/readyz", "/metrics"}
@@ -21,7 +21,7 @@ BENTOML = {"/livez", "/readyz", "/metrics"}
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
-    return document(Settings(max_files=7, max_body_bytes=3 * 1048576))
+    return create_document(Settings(max_files=7, max_body_bytes=3 * 1048576))
 
 
 def test_is_a_valid_document(described: dict[str, Any]) -> None:
@@ -53,7 +53,13 @@ def test_every_error_that_can_be_answered_is_listed(described: dict[str, Any]) -
         .get("properties", {}).get("code", {}).get("enum", [])
     }  # fmt: skip
     # At start-up, on the command line, or the base of others: no request is answered with these.
-    elsewhere = (errors.BundleError, errors.DeviceUnavailable, errors.DataError, errors.ExportError)
+    elsewhere = (
+        errors.BundleError,
+        errors.DeviceUnavailable,
+        errors.DataError,
+        errors.ExportError,
+        errors.UnreadableFile,
+    )
     raised = {
         (found.status, found.code)
         for found in vars(errors).values()

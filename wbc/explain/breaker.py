@@ -1,4 +1,4 @@
-"""A circuit breaker: a provider that keeps failing is left alone for a while."""
+"""A circuit breaker that suspends a provider after repeated failures."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
-    """After `failures` in a row the circuit is open for `cooldown_s`; then one question is let through as a test."""
+    """After `failures` in a row the circuit opens for `cooldown_s`; then one request is allowed as a test."""
 
     failures: int = 3
     cooldown_s: float = 60.0
 
 
 class Breaker:
-    """The circuit of one provider.
+    """Circuit of one provider.
 
-    Every `enter` that answers True is followed by exactly one of `succeeded`, `failed` and `abandoned`.
+    Each `acquire` that returns true must be followed by one of `record_success`, `record_failure` and `release`.
     """
 
     def __init__(self, settings: BreakerSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,29 +30,29 @@ class Breaker:
 
     @property
     def ready(self) -> bool:
-        """Whether a question would be let through now."""
+        """True if a request would be allowed now."""
         if self._failures < self._settings.failures:
             return True
         return not self._testing and self._clock() - self._opened_at >= self._settings.cooldown_s
 
-    def enter(self) -> bool:
-        """Let a question through, or not."""
+    def acquire(self) -> bool:
+        """Return true if a request is allowed."""
         if not self.ready:
             return False
         self._testing = self._failures >= self._settings.failures
         return True
 
-    def succeeded(self) -> None:
-        """The provider answered."""
+    def record_success(self) -> None:
+        """Close the circuit."""
         self._failures = 0
         self._testing = False
 
-    def failed(self) -> None:
-        """The provider failed."""
+    def record_failure(self) -> None:
+        """Count a failure."""
         self._failures += 1
         self._opened_at = self._clock()
         self._testing = False
 
-    def abandoned(self) -> None:
-        """The question was withdrawn before it told anything about the provider."""
+    def release(self) -> None:
+        """End a request that says nothing about the provider, such as a cancelled one."""
         self._testing = False

@@ -1,4 +1,4 @@
-"""What goes out to a language model and what comes back: the seam at which providers, real or fake, are put in."""
+"""Requests to language models, their answers, and the interface of a provider."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from wbc.explain.wording import Fit
 
 
 class Answer(BaseModel):
-    """What a provider answers. It has no field for a class or a probability: those are not asked for.
+    """Answer of a language model; it has no field for a class or a probability.
 
     Attributes:
-        summary: the prediction in a sentence or two.
+        summary: the prediction in one or two sentences.
         map_highlights: what the activation map highlights.
-        fits_morphology: whether that fits the expected morphology of the class.
-        concern: what a reader should doubt; empty where there is nothing.
+        fits_morphology: verdict on the expected morphology of the class.
+        concern: a doubt for the reader, or empty.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -30,7 +30,7 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent to a provider, whole.
+    """Complete request to a provider.
 
     Attributes:
         system: the instructions.
@@ -44,7 +44,7 @@ class Request:
 
 
 class ProviderError(Exception):
-    """A provider wrote no report; `reason` is one stable word that holds nothing of the request."""
+    """A provider failed; `reason` is a stable word that contains nothing of the request."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -52,21 +52,21 @@ class ProviderError(Exception):
 
 
 class Provider(Protocol):
-    """One language model."""
+    """A language model."""
 
     @property
     def name(self) -> str:
-        """Who wrote the report, as it is told to the reader."""
+        """Name shown as the author of a report."""
 
     async def ask(self, request: Request) -> Answer:
-        """One answer.
+        """Send a request and return the answer.
 
         Raises:
-            ProviderError: there is none.
+            ProviderError: there is no valid answer.
         """
 
     async def warm_up(self) -> None:
-        """Import and build what the first question would otherwise wait for; nothing is sent."""
+        """Import the SDK and create the client ahead of the first request; sends nothing."""
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -1,60 +1,37 @@
-"""What an explanation may speak of: the facts of one classified cell, and their numbers printed once."""
+"""The facts of one classified cell that a report may state, and their printed numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import get_args
 
-from wbc.explain.lobes import count_lobes, solidity_of
+from wbc.adaptation.review import ReasonCode
 from wbc.labels import MORPHOLOGY, Morphology
+from wbc.preprocessing.morphometry import Shape
 
-if TYPE_CHECKING:
-    from wbc.preprocessing.foreground import Foreground
-
-REVIEW_REASONS = ("low_confidence", "unlike_training", "poor_image", "attention_off_cell")
-"""Codes of the reasons for which a person must look at a cell, in the order in which they are told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Measures of a found cell, from its masks; all but the lobes lie between 0 and 1.
-
-    Attributes:
-        nucleus_share: area of the nucleus over the area of the cell.
-        solidity: area of the nucleus over the area of its convex hull; a disc has 1.
-        lobes: parts into which the nucleus falls where it is narrow.
-        cell_diameter: diameter of the disc of the cell's area, over the shorter side of the frame.
-        nucleus_diameter: the same of the nucleus.
-        touches_border: whether the cell runs out of the frame, so that its measures are lower bounds.
-    """
-
-    nucleus_share: float
-    solidity: float
-    lobes: int
-    cell_diameter: float
-    nucleus_diameter: float
-    touches_border: bool = False
+REVIEW_REASONS: tuple[ReasonCode, ...] = get_args(ReasonCode)
+"""Codes of the review reasons, in the order of a report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that a report on one cell may say.
+    """Facts that a report on one cell may state.
 
     Attributes:
         label: the predicted class, one of `wbc.labels.CLASSES`.
         confidence: its calibrated probability.
         runner_up: the class with the second-largest probability.
         runner_up_probability: that probability.
-        focus_ratio: share of the unmasked map that lies on the cell; None where no cell was found.
-        focus_coverage: share of the frame that the cell takes, which is what a uniform map would score.
+        focus_ratio: share of the unmasked map that lies on the cell; None if no cell was found.
+        focus_coverage: share of the image that the cell covers, which is the ratio of a uniform map.
         focus_lift: (ratio - coverage) / (1 - coverage).
-        review_reasons: codes of `REVIEW_REASONS`; empty where nothing asks for a second look.
-        shape: measures of the cell; None where no cell was found.
+        review_reasons: codes of `REVIEW_REASONS`; empty if no review is needed.
+        shape: measures of the cell; None if no cell was found.
 
     Raises:
-        ValueError: a class or a reason is unknown.
+        ValueError: unknown class or reason.
     """
 
     label: str
@@ -77,27 +54,12 @@ class Facts:
 
     @property
     def morphology(self) -> Morphology:
-        """What a reader expects of the predicted class."""
+        """Expected morphology of the predicted class."""
         return MORPHOLOGY[self.label]
 
 
-def shape_of(foreground: Foreground) -> Shape | None:
-    """Measures of the cell that was found; None where the masks are invalid."""
-    if not foreground.valid:
-        return None
-    side = min(foreground.cell.shape)
-    return Shape(
-        nucleus_share=float(foreground.nucleus.sum() / foreground.cell.sum()),
-        solidity=solidity_of(foreground.nucleus),
-        lobes=count_lobes(foreground.nucleus),
-        cell_diameter=foreground.cell_diameter / side,
-        nucleus_diameter=foreground.nucleus_diameter / side,
-        touches_border=foreground.touches_border,
-    )
-
-
 def numbers(facts: Facts) -> Mapping[str, str]:
-    """The numbers of the facts as they are printed, in every language, by name; what is unknown is absent.
+    """Format the numbers of the facts, the same in every language, by name; unknown ones are absent.
 
     Probabilities are percentages with one decimal, other shares whole percentages, solidity and lift have two
     decimals. A probability that rounds to nothing or to certainty is printed as a bound, `<0.1` or `>99.9`.

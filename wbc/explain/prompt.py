@@ -1,7 +1,7 @@
-"""What a language model is told: the instructions, and the facts of one cell as it should print them.
+"""Build the request to a language model: the instructions and the facts of one cell.
 
-No text that a caller sent is in a prompt: every string comes from this package's closed vocabulary and every number
-from `facts.numbers`. What is left is text inside the picture, and the instructions say what that is.
+A prompt contains no text of the caller: every string comes from the closed vocabulary of this package and every number
+from `facts.numbers`. Only the picture can contain foreign text, and the instructions tell the model to ignore it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 
 from wbc.explain.exchange import Request
 from wbc.explain.facts import REVIEW_REASONS, Facts, numbers
-from wbc.explain.rules import percent, wording
-from wbc.explain.wording import Wording
+from wbc.explain.rules import percent
+from wbc.explain.wording import Wording, wording
 
 INSTRUCTIONS = """\
 You describe one automatic leukocyte classification to a qualified reader of blood films.
@@ -40,15 +40,15 @@ Fields:
 
 
 def build_request(facts: Facts, language: str, picture: bytes | None) -> Request:
-    """The request for one cell.
+    """Build the request for one cell.
 
     Args:
         facts: the cell's facts.
         language: "en" or "tr".
-        picture: PNG bytes of the overlay without metadata, or None to send facts alone.
+        picture: PNG bytes of the overlay without metadata, or None to send only the facts.
 
     Raises:
-        InvalidParameter: there is no report in that language.
+        InvalidParameter: the language is not supported.
     """
     words = wording(language)
     system = INSTRUCTIONS.format(
@@ -56,13 +56,13 @@ def build_request(facts: Facts, language: str, picture: bytes | None) -> Request
         runner_up=words.runner_up.format(words.names[facts.runner_up]),
         language=words.language_name,
     )
-    user = json.dumps(_told(facts, words, picture is not None), ensure_ascii=False, indent=1)
+    user = json.dumps(_list_facts(facts, words, picture is not None), ensure_ascii=False, indent=1)
     return Request(system, user, picture)
 
 
-def _told(facts: Facts, words: Wording, has_picture: bool) -> dict[str, object]:
+def _list_facts(facts: Facts, words: Wording, has_picture: bool) -> dict[str, object]:
     printed = numbers(facts)
-    told: dict[str, object] = {
+    listed: dict[str, object] = {
         "class": words.names[facts.label],
         "calibrated_confidence": percent(printed["confidence"], words),
         "runner_up": words.names[facts.runner_up],
@@ -73,13 +73,13 @@ def _told(facts: Facts, words: Wording, has_picture: bool) -> dict[str, object]:
         "reasons_for_review": [words.review[code] for code in REVIEW_REASONS if code in facts.review_reasons],
     }
     if "focus_lift" in printed:
-        told["activation_map"] = {
+        listed["activation_map"] = {
             "share_on_the_cell": percent(printed["focus_ratio"], words),
             "share_of_the_frame_that_the_cell_fills": percent(printed["focus_coverage"], words),
             "lift_over_an_even_spread": printed["focus_lift"],
         }
     if facts.shape is not None:
-        told["measured"] = {
+        listed["measured"] = {
             "nucleus_share_of_cell_area": percent(printed["nucleus_share"], words),
             "nucleus_solidity": printed["solidity"],
             "nucleus_lobes": printed["lobes"],
@@ -87,4 +87,4 @@ def _told(facts: Facts, words: Wording, has_picture: bool) -> dict[str, object]:
             "nucleus_diameter_share_of_frame": percent(printed["nucleus_diameter"], words),
             "cell_runs_out_of_the_frame": facts.shape.touches_border,
         }
-    return told
+    return listed

@@ -1,19 +1,19 @@
-"""The language models that may be asked for a report: the only code of this package that speaks to the network.
+"""Providers of language models; the only module of this package that uses the network.
 
-An SDK is imported, in a thread, when its provider is first asked (or warmed up); a process that has no provider
-imports none. Whatever an SDK raises leaves here as a `ProviderError` with one stable word:
+SDKs are imported in a thread when a provider is first used or warmed up; a process without providers imports none.
+All exceptions of an SDK are converted to a `ProviderError` with a stable word:
 
-    unauthorized    the key is refused
-    rate_limited    too many requests, or no quota left
+    unauthorized    the key is not accepted
+    rate_limited    too many requests, or no remaining quota
     server_error    the provider failed
-    rejected        the provider refuses the request: an unknown model, a parameter it does not take
-    timeout         no answer within the time
+    rejected        invalid request, such as an unknown model or parameter
+    timeout         no answer in time
     unreachable     no connection
     empty           an answer without text
-    malformed       an answer that is not of the schema
+    malformed       an answer that does not match the schema
     refused         the model declines to answer
 
-`wbc.explain.explainer` adds `guard:<why>`, `circuit_open`, `busy` and `unexpected`.
+`wbc.explain.explainer` adds `guard:<objection>`, `circuit_open`, `busy` and `unexpected`.
 """
 
 from __future__ import annotations
@@ -27,25 +27,23 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import SecretStr, ValidationError
 
-from wbc.explain.exchange import Answer, Provider, ProviderError, Request
+from wbc.explain.exchange import Answer, ProviderError, Request
 
 if TYPE_CHECKING:
     import httpx2
     import openai
     from google import genai
 
-__all__ = ["PRESETS", "Answer", "Gemini", "OpenAICompatible", "Preset", "Provider", "ProviderError", "Request"]
-
 Client = TypeVar("Client")
 
 CONNECT_TIMEOUT_S = 3.0
 MAX_TOKENS = 2048
-"""Most tokens of an answer: far more than 120 words, since some models think within this limit."""
+"""Maximum tokens of an answer: far more than 120 words, since the reasoning of some models counts too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Where an OpenAI-compatible provider is, and which model it runs."""
+    """Base URL and model of an OpenAI-compatible provider."""
 
     base_url: str
     model: str
@@ -55,21 +53,21 @@ class Preset:
 PRESETS = MappingProxyType(
     {
         "openai/gpt-4o": Preset("https://api.openai.com/v1", "gpt-4o", needs_key=True),
-        # The port on which Ollama listens; any server of one's own that speaks the protocol will do.
+        # The default port of Ollama; any server with this API can be used.
         "local": Preset("http://127.0.0.1:11434/v1", "gemma3:4b", needs_key=False),
     }
 )
 
 
 class OpenAICompatible:
-    """A server that speaks OpenAI's chat completions.
+    """A server with OpenAI's chat completions API.
 
     Args:
-        preset: name of one of `PRESETS`; gives the base URL and the model that are not given.
-        key: the API key; may be left out where the preset needs none.
-        base_url: the server, with its version path.
-        model: the model's name at that server.
-        timeout_s: longest wait for one answer.
+        preset: one of `PRESETS`, with the default base URL and model.
+        key: API key; optional if the preset needs none.
+        base_url: URL of the server, including the version path.
+        model: name of the model on that server.
+        timeout_s: maximum time of one answer.
     """
 
     def __init__(
@@ -112,7 +110,7 @@ class OpenAICompatible:
             raise ProviderError("unreachable") from None
         except openai.ContentFilterFinishReasonError:
             raise ProviderError("refused") from None
-        # The SDK lets the JSON decoder's and pydantic's ValueError through, and stumbles over a body of another shape.
+        # The SDK does not wrap ValueError of the JSON decoder and of pydantic, and fails on a body of another shape.
         except (openai.OpenAIError, ValueError, TypeError, AttributeError, IndexError):
             raise ProviderError("malformed") from None
         if message.refusal:
@@ -133,21 +131,21 @@ class OpenAICompatible:
 
         return openai.AsyncOpenAI(
             base_url=self._base_url,
-            # The SDK refuses an empty key; a server of one's own does not look at it.
+            # The SDK requires a key; a local server ignores it.
             api_key=self._key.get_secret_value() if self._key else "none",
             timeout=openai.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S),
-            max_retries=0,  # the next provider is asked instead
+            max_retries=0,  # the next provider is tried instead
         )
 
 
 class Gemini:
-    """Google's Gemini through google-genai.
+    """Google Gemini, through google-genai.
 
     Args:
-        key: the API key.
-        model: the model's name.
-        base_url: the server in place of the SDK's own.
-        timeout_s: longest wait for one answer.
+        key: API key.
+        model: name of the model.
+        base_url: server instead of the SDK's default.
+        timeout_s: maximum time of one answer.
     """
 
     def __init__(
@@ -178,7 +176,7 @@ class Gemini:
             response_mime_type="application/json",
             response_schema=Answer,
             max_output_tokens=MAX_TOKENS,
-            # Thinking takes longer than a report may; of the configurable models this family can go without.
+            # Reasoning takes too long for a report; this family of models can do without.
             thinking_config=types.ThinkingConfig(thinking_budget=0) if "2.5-flash" in self._model else None,
         )
         try:
@@ -186,7 +184,7 @@ class Gemini:
                 model=self._model, contents=types.Content(role="user", parts=parts), config=config
             )
         except errors.APIError as error:
-            # A wrong key is answered with 400, and its reason stands in the details.
+            # A wrong key results in status 400 with the reason in the details.
             wrong_key = "API_KEY_INVALID" in str(error.details)
             raise ProviderError("unauthorized" if wrong_key else _status_reason(error.code)) from None
         except (TimeoutError, httpx2.TimeoutException):
@@ -211,12 +209,12 @@ class Gemini:
         from google import genai
         from google.genai import types
 
-        # With a transport of its own the SDK sleeps up to ten seconds after a broken connection and tries again.
+        # The default transport of the SDK retries a broken connection after up to ten seconds.
         http = httpx2.AsyncClient(timeout=httpx2.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S))
         options = types.HttpOptions(
             base_url=self._base_url, timeout=round(self._timeout_s * 1000), httpx_async_client=http
         )
-        # Said aloud, since the SDK would otherwise ask the environment which of Google's services is meant.
+        # Explicit, since the SDK would otherwise select the Google service from environment variables.
         client = genai.Client(api_key=self._key.get_secret_value(), vertexai=False, http_options=options)
         return _GeminiClient(client, http)
 
@@ -228,7 +226,7 @@ class _GeminiClient:
 
 
 class _Lazy(Generic[Client]):
-    """A client that is built when it is first wanted, once for each event loop: its connections belong to one."""
+    """A client that is created on first use, once per event loop, since its connections belong to one."""
 
     def __init__(self, build: Callable[[], Client], module: str) -> None:
         self._build = build
@@ -237,7 +235,7 @@ class _Lazy(Generic[Client]):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def get(self) -> Client:
-        # Importing an SDK takes seconds, so a thread does it, and other requests go on meanwhile.
+        # Importing an SDK takes seconds; in a thread it does not block other requests.
         if self._client is None:
             await asyncio.to_thread(__import__, self._module)
         loop = asyncio.get_running_loop()
@@ -246,7 +244,7 @@ class _Lazy(Generic[Client]):
         return self._client
 
     def take(self) -> Client | None:
-        """The client, to be closed by the caller; None where there is none in this event loop."""
+        """Return the client for the caller to close; None if this event loop has none."""
         client = self._client if self._loop is asyncio.get_running_loop() else None
         self._client = self._loop = None
         return client

@@ -1,4 +1,4 @@
-"""A report on one cell, as callers get it."""
+"""A report on one cell."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict
 from wbc.explain.wording import Language
 
 RULES = "rules"
-"""Who wrote a report that no language model wrote."""
+"""Provider name of reports without a language model."""
 
 
 class Failure(BaseModel):
-    """A provider that was asked, or passed over, and the stable word for why it did not write the report."""
+    """Provider that did not write the report, with a stable word for the reason."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,9 +24,9 @@ class Report(BaseModel):
 
     Attributes:
         text: at most 120 words.
-        provider: who wrote it: "rules", or a provider's name such as "openai/gpt-4o".
+        provider: "rules", or the name of a language model such as "openai/gpt-4o".
         language: "en" or "tr".
-        failures: the providers that did not write it, in the order in which they were asked.
+        failures: providers that failed before, in order.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,40 +1,20 @@
-"""The report that needs no language model: fixed sentences, filled with the facts."""
+"""Reports without a language model: fixed sentences, filled with the facts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
-
-from wbc.errors import InvalidParameter
-from wbc.explain.english import ENGLISH
+from wbc.explain.exchange import Answer
 from wbc.explain.facts import REVIEW_REASONS, Facts, numbers
-from wbc.explain.turkish import TURKISH
-from wbc.explain.wording import Language, Wording
+from wbc.explain.wording import Wording, wording
 
-WORDINGS: Mapping[Language, Wording] = {"en": ENGLISH, "tr": TURKISH}
 MAX_WORDS = 120
-"""Most words in a report, whoever wrote it."""
-
-
-def wording(language: str) -> Wording:
-    """The sentences of one language.
-
-    Raises:
-        InvalidParameter: there is no report in that language.
-    """
-    try:
-        return WORDINGS[cast(Language, language)]
-    except KeyError:
-        raise InvalidParameter(
-            f"language is {language!r}; reports are written in {' and '.join(map(repr, WORDINGS))}"
-        ) from None
+"""Maximum number of words in any report."""
 
 
 def rule_report(facts: Facts, language: str) -> str:
-    """A report of at most `MAX_WORDS` words, with the same numbers in every language.
+    """Write a report of at most `MAX_WORDS` words, with the same numbers in every language.
 
     Raises:
-        InvalidParameter: there is no report in that language.
+        InvalidParameter: the language is not supported.
     """
     words = wording(language)
     sentences = [_prediction(facts, words), _focus(facts, words), _morphology(facts, words)]
@@ -44,15 +24,30 @@ def rule_report(facts: Facts, language: str) -> str:
 
 
 def closing_sentences(facts: Facts, language: str) -> list[str]:
-    """What ends every report, whoever wrote it: whether a person must look and why, and what the report is for."""
+    """Return the end of every report: the review reasons and the intended use."""
     words = wording(language)
     reasons = [words.review[reason] for reason in REVIEW_REASONS if reason in facts.review_reasons]
     look = words.must_look.format(reasons="; ".join(reasons)) if reasons else words.not_flagged
     return [look, words.closing]
 
 
+def prose(answer: Answer) -> list[str]:
+    """Return the sentences that a language model wrote freely, which the guard checks."""
+    written = [" ".join(part.split()) for part in (answer.summary, answer.map_highlights, answer.concern)]
+    return [part if part.endswith((".", "!", "?")) else f"{part}." for part in written if part]
+
+
+def compose(answer: Answer, facts: Facts, language: str) -> str:
+    """Combine an answer's sentences with our own for its verdict and the review reasons.
+
+    A language model therefore cannot omit the review reasons.
+    """
+    verdict = wording(language).fits[answer.fits_morphology]
+    return " ".join([*prose(answer), verdict, *closing_sentences(facts, language)])
+
+
 def percent(number: str, words: Wording) -> str:
-    """A printed number of `numbers` as a percentage, a bound in words."""
+    """Format a number of `numbers` as a percentage; bounds are written in words."""
     if number.startswith(">"):
         return words.percent_over.format(number[1:])
     return (words.percent_under if number.startswith("<") else words.percent).format(number.removeprefix("<"))

@@ -1,24 +1,25 @@
-"""The words that the guard looks for, folded: no accents, lower case. English and Turkish side by side."""
+"""Patterns of the guard for English and Turkish, on folded text: lower case without accents."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-from wbc.explain.turkish import TURKISH
+from wbc.explain.wording import WORDINGS
 from wbc.labels import CLASSES
 
 
-def folded(text: str) -> str:
-    """Compatibility forms and accents removed, lower case, so that a word has one spelling."""
+def fold(text: str) -> str:
+    """Remove compatibility forms and accents and convert to lower case, so that a word has one spelling."""
     decomposed = unicodedata.normalize("NFKD", text)
     plain = "".join(character for character in decomposed if not unicodedata.combining(character))
     return plain.lower().replace("ı", "i").replace("’", "'")
 
 
-# Adjectives (neutrophilic, nötrofilik) tell of granules and shapes, and -oz of a finding: neither names the cell.
-CLASS = {name: rf"(?:{name.lower()}s?\b|{folded(TURKISH.names[name])}(?!ik|oz)\w*)" for name in CLASSES}
-"""Pattern of a class's name, by class."""
+TURKISH = WORDINGS["tr"].names
+# Adjectives (neutrophilic, nötrofilik) describe granules and shapes, and -oz a finding; neither names the cell.
+CLASS = {name: rf"(?:{name.lower()}s?\b|{fold(TURKISH[name])}(?!ik|oz)\w*)" for name in CLASSES}
+"""Pattern of the name of each class."""
 
 ANY_CLASS = re.compile("|".join(CLASS.values()))
 
@@ -27,33 +28,33 @@ OTHER_CELL = re.compile(
     r"|(?:atypical|reactive|atipik|reaktif) (?:lympho\w+|lenfo\w+)|(?:neutro|eosino|baso)philic (?:cell|leu[ck]ocyte)s?"
     r"|(?:lympho|mono)cytic (?:cell|leu[ck]ocyte)s?)\b"
 )
-"""Cells that are none of the classes."""
+"""Cells outside the five classes."""
 
 _SECOND = (
     r"(?:runner-? ?up|second|next|alternative|less likely|distant|sonraki|alternatif\w*"
     r"|ikinci(?: sirada\w*| (?:en )?olasi\w*| aday)?)"
 )
 SECOND_BEFORE = re.compile(rf"\b(?:{_SECOND}|followed by|ahead of|rather than|than|versus|against|ardindan)\b")
-"""What tells, before a class's name, that it is not the predicted one."""
+"""Words before a class name which mark it as not the predicted class."""
 
 SECOND_AFTER = re.compile(
     r"^'?[ ,(]*(?:(?:is|was|as|being|comes|ranks|remains|at|with|only|the|a|an|class|ise|ile|sinifi|%?[\d.]+%?)[ ,()]+)"
     rf"{{0,6}}(?:{_SECOND}|follows|izl\w+)\b"
 )
-"""The same after its name, with little between."""
+"""The same after the name, with few words between."""
 
 NEW_CLAIM = re.compile(r"\b(?:this|it|actually|really|bu|aslinda|gercekte)\b")
-"""What starts a claim of its own between such a word and the name."""
+"""Words that start a new claim between such a word and the name."""
 
 ASSERTED = re.compile(
     r"\b(?:this|it|cell|leu[ck]ocyte|image|bu|hucre\w*)"
     r"(?: (?:is|was|shows|as|must|should|can|may|be|looks|like|clearly|likely|probably|most|really|a|an|the|bir))* $"
 )
-"""What says, right before a class's name, that the cell is of it."""
+"""Words right before a class name which assign the cell to it."""
 
 
 def denial(label: str) -> re.Pattern[str]:
-    """That the cell is not of the class with the pattern `label`, or that this class is the second one."""
+    """Return the pattern of a denial of the class with the pattern `label`, or of naming it as the runner-up."""
     article = r"(?:(?:a|an|the|really|actually|only) )*"
     return re.compile(
         rf"\b(?:not|never|hardly|unlikely|cannot be)(?: to be)? {article}{label}|n't (?:be )?{article}{label}"
@@ -64,7 +65,7 @@ def denial(label: str) -> re.Pattern[str]:
 
 
 NUMBER = re.compile(r"(?:(?<![\w%)])[-−–])?\d+(?:[.,⁄/]\d+)*")
-"""Digits as a reader sees one number, a sign included where it is no hyphen."""
+"""One number in digits, with a sign unless it is a hyphen."""
 
 COUNTS = {
     "en": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -89,7 +90,7 @@ NUMBER_WORDS = {
 """Words that are numbers, by language; "one", "bir" and "on" are also articles and the like."""
 
 HARMLESS = re.compile(r"\b(?:not a|no) diagnosis\b|\btani (?:degildir|koymaz)\b|\bher iki(?:si)?\b")
-"""What contains a word that is looked for, and claims nothing."""
+"""Phrases that contain a forbidden word but claim nothing."""
 
 MEDICAL = re.compile(
     r"\b(?:diagnos\w*|prognos\w*|patient\w*|treat(?:s|ed|ment\w*|ing)?|therap\w*|prescri\w*|medicat\w*|drugs?"
@@ -102,7 +103,7 @@ MEDICAL = re.compile(
     r"|enfeksiyon\w*|iltihap\w*|alerji\w*|astim\w*|parazit\w*|bakteri\w*|sendrom\w*|prognoz\w*|recete\w*|klinik\w*"
     r"|hekim\w*|doktor\w*|biyopsi\w*|\w*(?:peni|sitoz)(?:si|sini|dir|ye)?)\b"
 )
-"""Diseases, findings, causes, treatments, people."""
+"""Diseases, findings, causes, treatments and people."""
 
 OVERCLAIM = re.compile(
     r"\b(?:definite\w*|certainly|with certainty|(?:is|are|be) certain|undoubted\w*|unquestionab\w*|guarantee\w*"
@@ -111,8 +112,8 @@ OVERCLAIM = re.compile(
     r"|kesindir|kesinlikle|suphesiz\w*|kuskusuz\w*|dogrulan(?:mis\w*|di)|dogruluyor|garanti\w*"
     r"|inceleme\w* (?:gerek yok|gerekmez|gereksiz))\b"
 )
-"""Certainty, or that nobody needs to look."""
+"""Certainty, or claims that no review is needed."""
 
 LINK = re.compile(r"https?:|www\.|://|\w@\w")
 SYMBOLS = frozenset(" .,;:!?'\"’‘“”()%/-–—−+=&°µ…⁄")
-"""Characters of an answer that are neither letters nor digits."""
+"""Accepted characters besides letters and digits."""

@@ -1,4 +1,4 @@
-"""The HTTP interface: a Starlette application around whatever engine answers."""
+"""The HTTP interface: a Starlette application on top of an `Engine`."""
 
 from wbc.http.app import create_app
 from wbc.http.engine import Engine, PredictOptions

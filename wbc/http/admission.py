@@ -1,47 +1,36 @@
-"""Who is let in: bounded numbers of uploads being received and of images being worked on.
+"""Admission control: limits on concurrent uploads and on images in progress.
 
-A body is received before it counts as work, so that a stalled upload takes nothing from requests that are complete. A
-request that comes while all work is taken is refused before its body is looked at.
+A request counts as work only once its body has arrived, so that a stalled upload does not block complete requests. If
+all places for work are taken, a request is refused before its body is read.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from wbc.errors import DeadlineExceeded, Overloaded, UploadTimeout
 from wbc.settings import Settings
 
 BATCH_FAN_OUT = 8
-"""Most files of one batch that are worked on at once: enough to fill a forward pass, few beside the single requests."""
+"""Maximum number of files of one batch in progress: enough to fill a forward pass, few next to single requests."""
 
 
 class Slots:
-    """A bounded number of places; nobody waits for one."""
+    """A counter with a maximum; acquiring never waits."""
 
     def __init__(self, count: int, noun: str) -> None:
         self.count, self.noun, self.taken = count, noun, 0
 
     def check(self, wanted: int = 1) -> None:
-        """Refuse where so many are not free.
-
-        Raises:
-            Overloaded: they are not.
-        """
+        """Raise `Overloaded` if fewer slots than wanted are free."""
         if self.taken + wanted > self.count:
-            raise Overloaded(
-                f"{self.taken} of {self.count} {self.noun} are in progress and {wanted} more cannot be taken on now; "
-                "try again in a second"
-            )
+            raise Overloaded(f"{self.taken} of {self.count} {self.noun} are in progress; try again in a second")
 
     @asynccontextmanager
-    async def hold(self, wanted: int = 1) -> AsyncIterator[None]:
-        """Take places, for as long as the context is open.
-
-        Raises:
-            Overloaded: so many are not free.
-        """
+    async def acquire(self, wanted: int = 1) -> AsyncIterator[None]:
+        """Hold slots while the context is open, or raise `Overloaded`."""
         self.check(wanted)
         self.taken += wanted
         try:
@@ -51,10 +40,10 @@ class Slots:
 
 
 class Admission:
-    """The bounds of one process.
+    """The limits of one process.
 
-    Single requests take one place of `max_concurrency`. A batch takes a place for each of the files that it works on at
-    once, `fan_out`, and all batches together at most half of the places: single requests always find the other half.
+    A single request takes one of `max_concurrency` slots. A batch takes one for each file that it processes at once,
+    `fan_out`, and all batches together take at most half of the slots: the other half is left to single requests.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -65,51 +54,43 @@ class Admission:
         self.uploads = Slots(settings.max_uploads, "uploads")
         self.batches = Slots(half // self.fan_out, "batches")
 
-    @asynccontextmanager
-    async def batch(self) -> AsyncIterator[None]:
-        """One of the batches, from before its body is received until its answer.
-
-        Raises:
-            Overloaded: as many as are taken on are in progress.
-        """
-        async with self.batches.hold():
-            yield
+    def admit_batch(self) -> AbstractAsyncContextManager[None]:
+        """Hold one of the slots for batches, from before the body is read until the response."""
+        return self.batches.acquire()
 
     @asynccontextmanager
-    async def receiving(self, images: int = 1) -> AsyncIterator[None]:
-        """The time in which a body arrives.
+    async def admit_upload(self, images: int = 1) -> AsyncIterator[None]:
+        """Limit the time in which a body arrives.
 
         Args:
-            images: places that the request will need once it is there.
+            images: slots that the request will need afterwards.
 
         Raises:
-            Overloaded: the places are taken, or too many uploads are being received.
-            UploadTimeout: the body was not there in time.
+            Overloaded: these slots are taken, or too many uploads are in progress.
+            UploadTimeout: the body did not arrive in time.
         """
         self.images.check(images)
-        async with self.uploads.hold():
+        async with self.uploads.acquire():
             try:
                 async with asyncio.timeout(self.upload_timeout_s):
                     yield
             except TimeoutError:
-                raise UploadTimeout(
-                    f"the request body did not arrive within {self.upload_timeout_s:g} s, the longest that is waited"
-                ) from None
+                raise UploadTimeout(f"the request body did not arrive within {self.upload_timeout_s:g} s") from None
 
     @asynccontextmanager
-    async def working(self, images: int = 1) -> AsyncIterator[None]:
-        """The time in which a received request is answered.
+    async def admit_work(self, images: int = 1) -> AsyncIterator[None]:
+        """Limit the time in which a complete request is processed.
 
         Args:
-            images: places that it needs.
+            images: slots that it needs.
 
         Raises:
-            Overloaded: they are taken.
-            DeadlineExceeded: there was no answer in time.
+            Overloaded: the slots are taken.
+            DeadlineExceeded: processing took too long.
         """
-        async with self.images.hold(images):
+        async with self.images.acquire(images):
             try:
                 async with asyncio.timeout(self.request_timeout_s):
                     yield
             except TimeoutError:
-                raise DeadlineExceeded(f"no answer within {self.request_timeout_s:g} s; try again later") from None
+                raise DeadlineExceeded(f"no result within {self.request_timeout_s:g} s; try again later") from None

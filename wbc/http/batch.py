@@ -1,4 +1,4 @@
-"""Many files in one request: a bad one fails alone."""
+"""Classify the files of one request; a bad file does not affect the others."""
 
 from __future__ import annotations
 
@@ -14,42 +14,38 @@ from wbc.schemas import FileError, FilePrediction, Prediction
 
 log = logging.getLogger("wbc.requests")
 
-FileResult = FilePrediction | FileError
 
-
-async def answer_each(
-    files: Sequence[UploadFile], ask: Callable[[bytes], Awaitable[Prediction]], fan_out: int, request_id: str
-) -> list[FileResult]:
-    """One result a file, in order.
+async def predict_files(
+    files: Sequence[UploadFile], predict: Callable[[bytes], Awaitable[Prediction]], fan_out: int, request_id: str
+) -> list[FilePrediction | FileError]:
+    """Classify files; returns one result per file, in order.
 
     Args:
-        files: what was uploaded.
-        ask: answers on the bytes of one.
-        fan_out: files that are read and asked about at once.
-        request_id: for the log.
+        files: the uploaded files.
+        predict: classifies the bytes of one file.
+        fan_out: maximum number of files in progress.
+        request_id: request ID for the log.
 
     Raises:
-        NotReady, Overloaded, DeadlineExceeded: the trouble is the service's and not one file's.
+        NotReady, Overloaded, DeadlineExceeded: the service, not a single file, is at fault.
     """
     free = asyncio.Semaphore(fan_out)
 
-    async def one(index: int, file: UploadFile) -> FileResult:
+    async def predict_file(index: int, file: UploadFile) -> FilePrediction | FileError:
         async with free:
             try:
-                return FilePrediction(index=index, prediction=await ask(await file.read()))
+                return FilePrediction(index=index, prediction=await predict(await file.read()))
             except (NotReady, Overloaded, DeadlineExceeded):
                 raise
             except WBCError as error:
                 return FileError(index=index, error=error_answer(error))
-            except Exception:  # whatever one file does to the code, the others are answered
-                fields = {"request_id": request_id, "index": index}
-                log.exception("a file of a batch failed", extra={"fields": fields})
-                failure = WBCError("the service failed on this file; the log says how")
-                return FileError(index=index, error=error_answer(failure))
+            except Exception:  # an unexpected error must not affect the other files
+                log.exception("batch file failed", extra={"fields": {"request_id": request_id, "index": index}})
+                return FileError(index=index, error=error_answer(WBCError("internal error on this file; see the log")))
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(index, file)) for index, file in enumerate(files)]
+            tasks = [group.create_task(predict_file(index, file)) for index, file in enumerate(files)]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors
     return [task.result() for task in tasks]

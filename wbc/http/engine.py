@@ -1,4 +1,4 @@
-"""What answers behind the interface."""
+"""The interface between the HTTP routes and the code that analyzes images."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ GradCamMethod = Literal["closed_form", "keras"]
 
 @dataclass(frozen=True, slots=True)
 class PredictOptions:
-    """What a caller wants to know of an image.
+    """Options of a prediction.
 
     Attributes:
-        explain: a report.
-        language: of the report.
-        heatmaps: the pictures.
-        gradcam: who makes the map.
-        layer: that the Keras graph's map is taken from; None is the bundle's own.
+        explain: write a report.
+        language: language of the report.
+        heatmaps: include the images.
+        gradcam: source of the activation map.
+        layer: layer of the Keras graph for the map; None takes the bundle's.
     """
 
     explain: bool = True
@@ -31,14 +31,14 @@ class PredictOptions:
 
 
 class Engine(Protocol):
-    """Answers on images; raises errors of `wbc.errors`."""
+    """Analyzes uploads; raises errors of `wbc.errors`."""
 
     @property
     def model(self) -> ModelInfo:
-        """Which model answers."""
+        """Model that is served."""
 
     async def predict(self, data: bytes, request_id: str, options: PredictOptions) -> Prediction:
-        """Classify one image; a `PredictionAnswer` where the options want pictures."""
+        """Classify one image; return a `PredictionAnswer` if the options include images."""
 
     async def explain(self, data: bytes, request_id: str, language: Language) -> ExplainAnswer:
-        """Report on one image."""
+        """Write a report on one image."""

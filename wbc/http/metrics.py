@@ -1,7 +1,7 @@
-"""Prometheus metrics. BentoML's `/metrics` of the entry shows those of every process of the service.
+"""Prometheus metrics; BentoML's `/metrics` of the entry shows those of all processes.
 
-In a process of the service the values live in files that all processes share (`PROMETHEUS_MULTIPROC_DIR`, set by
-BentoML), so each registry here only keeps names apart.
+In a served process the values are stored in files that all processes share (`PROMETHEUS_MULTIPROC_DIR`, set by
+BentoML); the registries here only separate names.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from functools import cached_property
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from wbc.explain.report import Failure
 from wbc.schemas import ModelInfo, Prediction
 
 STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -20,44 +21,48 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class EntryMetrics:
-    """What the entry counts: requests and what was answered."""
+    """Metrics of the entry: requests and predictions."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self._requests = Counter(
-            "wbc_requests", "Requests answered, by route and HTTP status.", ["route", "status"], registry=registry
+            "wbc_requests", "Requests by route and HTTP status.", ["route", "status"], registry=registry
         )
         self._request_seconds = Histogram(
             "wbc_request_seconds",
-            "From the request's first line to its answer.",
+            "Time from the first line of a request to its response.",
             ["route"],
             buckets=REQUEST_BUCKETS_S,
             registry=registry,
         )
-        # The most recent value and not a sum over processes: a killed entry's last value must not stay.
+        # The most recent value, not a sum over processes: the last value of a killed process must not remain.
         self._in_progress = Gauge(
             "wbc_requests_in_progress",
-            "Requests being received or answered.",
+            "Requests in progress.",
             registry=registry,
             multiprocess_mode="mostrecent",
         )
         self._model = Gauge(
             "wbc_model_info",
-            "1 for the model that answers.",
+            "1 for the model that is served.",
             ["name", "version", "bundle_sha256"],
             registry=registry,
             multiprocess_mode="mostrecent",
         )
         self._errors = Counter(
             "wbc_errors",
-            "Error answers by code, those of single files of a batch as well.",
+            "Error responses by code, including single files of a batch.",
             ["code"],
             registry=registry,
         )
         self._stage_seconds = Histogram(
-            "wbc_stage_seconds", "Time of one stage of an image.", ["stage"], buckets=STAGE_BUCKETS_S, registry=registry
+            "wbc_stage_seconds",
+            "Time of one stage of an image.",
+            ["stage"],
+            buckets=STAGE_BUCKETS_S,
+            registry=registry,
         )
-        self._predictions = Counter("wbc_predictions", "Images answered, by class.", ["class"], registry=registry)
+        self._predictions = Counter("wbc_predictions", "Predictions by class.", ["class"], registry=registry)
         self._confidence = Histogram(
             "wbc_confidence_ratio",
             "Calibrated probability of the predicted class, 0 to 1.",
@@ -65,69 +70,71 @@ class EntryMetrics:
             buckets=CONFIDENCE_BUCKETS,
             registry=registry,
         )
-        self._flagged = Counter("wbc_predictions_flagged", "Images answered and flagged for review.", registry=registry)
+        self._flagged = Counter("wbc_predictions_flagged", "Predictions flagged for review.", registry=registry)
         self._reasons = Counter(
             "wbc_review_reasons", "Reasons for review; an image may have several.", ["reason"], registry=registry
         )
-        self._reports = Counter("wbc_reports", "Reports by who wrote them.", ["provider"], registry=registry)
+        self._reports = Counter("wbc_reports", "Reports by provider.", ["provider"], registry=registry)
         self._running = 0
 
     @cached_property
     def _stain_delta_e(self) -> Histogram:
-        # Made at its first value: where the bundle has no reference there is no such metric.
+        # Created at its first value, so that the metric is absent if the bundle has no reference.
         return Histogram(
             "wbc_stain_distance_delta_e",
-            "Colour difference (CIE76) of an image's mean from the training images'.",
+            "Difference (CIE76) between the mean colour of an image and that of the training images.",
             buckets=DELTA_E_BUCKETS,
             registry=self.registry,
         )
 
-    def begun(self) -> None:
-        """A request came."""
+    def begin_request(self) -> None:
+        """Count a request in progress."""
         self._running += 1
         self._in_progress.set(self._running)
 
-    def ended(self, route: str, status: int, seconds: float) -> None:
-        """It was answered."""
+    def end_request(self, route: str, status: int, seconds: float) -> None:
+        """Count a completed request."""
         self._running -= 1
         self._in_progress.set(self._running)
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
-    def failed(self, code: str) -> None:
-        """A request, or a file of a batch, was answered with an error."""
+    def count_error(self, code: str) -> None:
+        """Count a request, or a file of a batch, that failed."""
         self._errors.labels(code).inc()
 
-    def model(self, info: ModelInfo) -> None:
-        """Which model answers."""
+    def set_model(self, info: ModelInfo) -> None:
+        """Set the model that is served."""
         self._model.labels(info.name, info.version, info.bundle_sha256).set(1)
 
-    def stages(self, timings_ms: dict[str, float]) -> None:
-        """How long the stages of one image took, in milliseconds."""
+    def observe_stages(self, timings_ms: dict[str, float]) -> None:
+        """Record the times of the stages of one image."""
         for stage, milliseconds in timings_ms.items():
             self._stage_seconds.labels(stage).observe(milliseconds / 1e3)
 
-    def predicted(self, prediction: Prediction) -> None:
-        """An image was answered."""
-        self.stages(prediction.timings_ms)
+    def count_prediction(self, prediction: Prediction) -> None:
+        """Count a prediction and its report, if it has one."""
+        self.observe_stages(prediction.timings_ms)
         self._predictions.labels(prediction.label).inc()
         self._confidence.labels(prediction.label).observe(prediction.confidence)
         if prediction.review.needed:
             self._flagged.inc()
         for reason in prediction.review.reasons:
             self._reasons.labels(reason.code).inc()
+        if prediction.report is not None:
+            self.count_report(prediction.report.provider)
 
-    def stain(self, delta_e: float) -> None:
-        """How far an image's stain lies from the training images', CIE76."""
+    def observe_stain(self, delta_e: float) -> None:
+        """Record the distance (CIE76) between the stain of an image and that of the training images."""
         self._stain_delta_e.observe(delta_e)
 
-    def reported(self, provider: str) -> None:
-        """A report was written."""
+    def count_report(self, provider: str) -> None:
+        """Count a report."""
         self._reports.labels(provider).inc()
 
 
 class ClassifierMetrics:
-    """What the process of the ONNX graph counts."""
+    """Metrics of the classifier process."""
 
     def __init__(self) -> None:
         self._batches = Histogram(
@@ -137,22 +144,22 @@ class ClassifierMetrics:
             registry=CollectorRegistry(),
         )
 
-    def forward(self, views: int) -> None:
-        """A forward pass of so many views."""
+    def observe_batch(self, views: int) -> None:
+        """Record the number of views in a forward pass."""
         self._batches.observe(views)
 
 
 class ExplainerMetrics:
-    """What the process that asks language models counts."""
+    """Metrics of the explainer process."""
 
     def __init__(self) -> None:
         self._failures = Counter(
             "wbc_explainer_failures",
-            "Providers that were asked, or passed over, and wrote no report.",
+            "Failures of language models, including those skipped by the circuit breaker.",
             ["provider", "reason"],
             registry=CollectorRegistry(),
         )
 
-    def failed(self, provider: str, reason: str) -> None:
-        """A provider wrote no report."""
-        self._failures.labels(provider, reason).inc()
+    def count_failure(self, failure: Failure) -> None:
+        """Count a provider that did not write a report."""
+        self._failures.labels(failure.provider, failure.reason).inc()

@@ -1,106 +1,84 @@
-"""The OpenAPI 3.1 document of exactly the routes that are served, from the schemas and errors that are used."""
+"""The OpenAPI 3.1 document of the served routes, generated from the pydantic models and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from wbc.errors import (
-    BodyTooLarge,
-    DeadlineExceeded,
-    ImageTooLarge,
-    InvalidParameter,
-    MalformedImage,
-    ModelError,
-    NotReady,
-    Overloaded,
-    Unauthorized,
-    UnsupportedFormat,
-    UploadTimeout,
-    WBCError,
-)
-from wbc.explain.wording import Language
-from wbc.http.engine import GradCamMethod
+from wbc import errors
+from wbc.errors import WBCError
+from wbc.http.parameters import BatchQuery, ExplainQuery, PredictQuery, describe_query
 from wbc.images import ACCEPTED
 from wbc.schemas import BatchAnswer, ErrorAnswer, ExplainAnswer, ModelInfo, PredictionAnswer
 from wbc.settings import Settings
 
 ANSWERS: tuple[type[BaseModel], ...] = (PredictionAnswer, BatchAnswer, ExplainAnswer, ModelInfo, ErrorAnswer)
 
-FAILURE = WBCError
+MODEL_ERRORS = (errors.Unauthorized, WBCError)
 BATCH_ERRORS = (
-    InvalidParameter,
-    Unauthorized,
-    UploadTimeout,
-    BodyTooLarge,
-    Overloaded,
-    NotReady,
-    DeadlineExceeded,
-    FAILURE,
+    *MODEL_ERRORS,
+    errors.InvalidParameter,
+    errors.UploadTimeout,
+    errors.BodyTooLarge,
+    errors.Overloaded,
+    errors.NotReady,
+    errors.DeadlineExceeded,
 )
-IMAGE_ERRORS = (*BATCH_ERRORS, MalformedImage, ImageTooLarge, UnsupportedFormat, ModelError)
-"""Those of one image; in a batch they stand beside the file."""
+IMAGE_ERRORS = (
+    *BATCH_ERRORS,
+    errors.MalformedImage,
+    errors.ImageTooLarge,
+    errors.UnsupportedFormat,
+    errors.ModelError,
+)
+"""Errors of one image; in a batch they are results of single files."""
 
 Json = dict[str, Any]
 
 
-def document(settings: Settings) -> Json:
-    """The document, with the limits of these settings."""
+def create_document(settings: Settings) -> Json:
+    """Create the document with the limits of the settings."""
     _, schemas = models_json_schema(
         [(answer, "serialization") for answer in ANSWERS], ref_template="#/components/schemas/{model}"
     )
-    explain, language = _flag("explain", "a report", True), _words("language", "of the report", get_args(Language))
-    gradcam = _words("gradcam", "who makes the map", get_args(GradCamMethod))
-    layer = _query("layer", "layer of the Keras graph that the map is taken from", {"type": "string"})
-    one, many = _upload(1, settings.max_body_bytes), _upload(settings.max_files, settings.max_batch_body_bytes)
+    file: Json = {"type": "string", "contentMediaType": "application/octet-stream"}
+    files = {"type": "array", "items": file, "minItems": 1, "maxItems": settings.max_files}
+    one, many = _describe_upload(file, settings.max_body_bytes), _describe_upload(files, settings.max_batch_body_bytes)
+    name: Json = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    asset = _describe_plain("asset", "Return a file of the web page.", "*/*")["get"]
+    asset |= {"parameters": [name], "responses": asset["responses"] | {"404": _describe_error(404, ["not_found"])}}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "White-blood-cell classification",
             "version": "1",
-            "description": "For research use. Every error has one schema; `code` is stable.",
+            "description": "For research use only. All errors have the same schema; `code` is stable.",
         },
         "paths": {
             "/predict": {
-                "post": _operation(
-                    "predict",
-                    "Classify one image.",
-                    PredictionAnswer,
-                    IMAGE_ERRORS,
-                    parameters=[explain, language, gradcam, layer],
-                    body=one,
-                )
+                "post": _describe("predict", "Classify one image.", PredictionAnswer, IMAGE_ERRORS, PredictQuery, one)
             },
             "/predict/batch": {
-                "post": _operation(
-                    "predictBatch",
-                    "Classify many images, each by itself, and count them.",
-                    BatchAnswer,
-                    BATCH_ERRORS,
-                    parameters=[
-                        _flag("explain", "a report on each image", False),
-                        _flag("heatmaps", "the pictures of each image", False),
-                        language,
-                    ],
-                    body=many,
+                "post": _describe(
+                    "predictBatch", "Classify and count many images.", BatchAnswer, BATCH_ERRORS, BatchQuery, many
                 )
             },
             "/explain": {
-                "post": _operation(
-                    "explain", "Report on one image.", ExplainAnswer, IMAGE_ERRORS, parameters=[language], body=one
+                "post": _describe(
+                    "explain", "Write a report on one image.", ExplainAnswer, IMAGE_ERRORS, ExplainQuery, one
                 )
             },
-            "/model": {"get": _operation("model", "Which model answers.", ModelInfo, (Unauthorized, FAILURE))},
-            "/openapi.json": {"get": _plain("openapi", "This document.", "application/json")},
-            "/": {"get": _plain("page", "The page.", "text/html")},
-            "/web/{name}": {"get": _asset()},
-            "/livez": {"get": _plain("livez", "Whether the process has to be left alone.", "text/plain", 503)},
-            "/readyz": {"get": _plain("readyz", "Whether every service answers.", "text/plain", 503)},
-            "/metrics": {"get": _plain("metrics", "Prometheus metrics.", "text/plain")},
+            "/model": {"get": _describe("model", "Describe the model that is served.", ModelInfo, MODEL_ERRORS)},
+            "/openapi.json": _describe_plain("openapi", "Return this document.", "application/json"),
+            "/": _describe_plain("page", "Return the web page.", "text/html"),
+            "/web/{name}": {"get": asset},
+            "/livez": _describe_plain("livez", "Liveness probe.", "text/plain", 503),
+            "/readyz": _describe_plain("readyz", "Readiness probe: all services respond.", "text/plain", 503),
+            "/metrics": _describe_plain("metrics", "Prometheus metrics.", "text/plain"),
         },
         "components": {
             "schemas": schemas["$defs"],
@@ -109,87 +87,69 @@ def document(settings: Settings) -> Json:
     }
 
 
-def _operation(
+def _describe(
     name: str,
     summary: str,
     answer: type[BaseModel],
-    errors: Iterable[type[WBCError]],
-    *,
-    parameters: Sequence[Json] = (),
+    raised: Iterable[type[WBCError]],
+    query: type[BaseModel] | None = None,
     body: Json | None = None,
 ) -> Json:
-    """An operation that asks the engine; its key is needed where one is set (`WBC_API_KEY`)."""
+    """Describe an operation of the engine; the key is needed if `WBC_API_KEY` is set."""
     codes: dict[int, list[str]] = {}
-    for error in errors:
+    for error in raised:
         codes.setdefault(error.status, []).append(error.code)
-    operation: Json = {
+    parameters: list[Json] = [
+        {
+            "name": parameter,
+            "in": "query",
+            "description": schema["description"],
+            "schema": {key: schema[key] for key in ("type", "enum", "default") if schema.get(key) is not None},
+        }
+        for parameter, schema in (describe_query(query) if query else {}).items()
+    ]
+    request_id = {"name": "X-Request-ID", "in": "header", "description": "request ID", "schema": {"type": "string"}}
+    return {
         "operationId": name,
         "summary": summary,
         "security": [{}, {"key": []}],
-        "parameters": [*parameters, _header("X-Request-ID", "an id to find the request in the log by")],
+        "parameters": [*parameters, request_id],
         "responses": {
-            "200": _response("OK", {"application/json": {"schema": _ref(answer)}}),
-            **{str(status): _error(status, codes[status]) for status in sorted(codes)},
+            "200": _describe_response("OK", "application/json", _reference(answer)),
+            **{str(status): _describe_error(status, codes[status]) for status in sorted(codes)},
         },
+        **({"requestBody": body} if body else {}),
     }
-    if body is not None:
-        operation["requestBody"] = body
-    return operation
 
 
-def _plain(name: str, summary: str, media_type: str, unwell: int | None = None) -> Json:
-    """An operation whose answer has no schema, and which may say that the service is unwell."""
-    responses: Json = {"200": _response("OK", {media_type: {}})}
-    if unwell is not None:
-        responses[str(unwell)] = _response(HTTPStatus(unwell).phrase, {"text/plain": {}})
-    return {"operationId": name, "summary": summary, "responses": responses}
+def _describe_plain(name: str, summary: str, media_type: str, failure: int | None = None) -> Json:
+    """Describe a GET operation whose response has no schema, with an optional failure status."""
+    responses = {"200": _describe_response("OK", media_type)}
+    if failure is not None:
+        responses[str(failure)] = _describe_response(HTTPStatus(failure).phrase, "text/plain")
+    return {"get": {"operationId": name, "summary": summary, "responses": responses}}
 
 
-def _asset() -> Json:
-    operation = _plain("asset", "A file of the page.", "*/*")
-    operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
-    operation["responses"]["404"] = _error(404, ["not_found"])
-    return operation
-
-
-def _upload(max_files: int, max_bytes: int) -> Json:
-    file: Json = {"type": "string", "contentMediaType": "application/octet-stream"}
-    field = file if max_files == 1 else {"type": "array", "items": file, "minItems": 1, "maxItems": max_files}
+def _describe_upload(field: Json, max_bytes: int) -> Json:
     schema = {"type": "object", "required": ["file"], "properties": {"file": field}}
     return {
         "required": True,
-        "description": f"{ACCEPTED}; at most {max_bytes / 1048576:g} MiB in all",
+        "description": f"{ACCEPTED}; at most {max_bytes / 1048576:g} MiB in total",
         "content": {"multipart/form-data": {"schema": schema}},
     }
 
 
-def _error(status: int, codes: Sequence[str]) -> Json:
-    schema = {"allOf": [_ref(ErrorAnswer), {"properties": {"code": {"enum": list(codes)}}}]}
-    response = _response(f"{HTTPStatus(status).phrase}: {', '.join(codes)}", {"application/json": {"schema": schema}})
+def _describe_error(status: int, codes: list[str]) -> Json:
+    schema = {"allOf": [_reference(ErrorAnswer), {"properties": {"code": {"enum": codes}}}]}
+    response = _describe_response(f"{HTTPStatus(status).phrase}: {', '.join(codes)}", "application/json", schema)
     if status in (429, 503):
         response["headers"]["Retry-After"] = {"description": "seconds", "schema": {"type": "integer"}}
     return response
 
 
-def _response(description: str, content: Json) -> Json:
-    return {"description": description, "content": content, "headers": {}}
+def _describe_response(description: str, media_type: str, schema: Json | None = None) -> Json:
+    return {"description": description, "content": {media_type: {"schema": schema} if schema else {}}, "headers": {}}
 
 
-def _ref(model: type[BaseModel]) -> Json:
+def _reference(model: type[BaseModel]) -> Json:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
-
-
-def _flag(name: str, description: str, default: bool) -> Json:
-    return _query(name, description, {"type": "boolean", "default": default})
-
-
-def _words(name: str, description: str, words: Sequence[str]) -> Json:
-    return _query(name, description, {"type": "string", "enum": list(words), "default": words[0]})
-
-
-def _query(name: str, description: str, schema: Json) -> Json:
-    return {"name": name, "in": "query", "description": description, "schema": schema}
-
-
-def _header(name: str, description: str) -> Json:
-    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}

@@ -1,4 +1,4 @@
-"""Errors as answers, and the headers that every answer has."""
+"""Convert answers and errors into responses, and define the default headers."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-"""Of the page and its files."""
+"""Headers of the page and its files."""
 
 DEFAULT_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-"""Of every answer that does not set them itself."""
+"""Headers of every response that does not set them itself."""
 
 
 def json_answer(answer: BaseModel) -> Response:
-    """A 200 with an answer of `wbc.schemas`."""
+    """Return a 200 response with an answer of `wbc.schemas`."""
     return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
 
 
 def error_answer(error: WBCError) -> ErrorAnswer:
-    """The body that an error answers with."""
+    """Return the body of an error response."""
     return ErrorAnswer(error=str(error), code=error.code)
 
 
 def error_response(error: WBCError) -> Response:
-    """The answer to a request that failed."""
+    """Return the response to a request that failed."""
     headers = {}
     if error.status in (429, 503):
         headers["Retry-After"] = "1"

@@ -1,4 +1,4 @@
-"""A multipart body to the files in it, within limits."""
+"""Parse the files of a multipart body, within limits."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ MAX_OTHER_FIELDS = 16
 
 
 @asynccontextmanager
-async def received(request: Request, *, max_files: int, max_bytes: int) -> AsyncIterator[list[UploadFile]]:
-    """The files in the field `file`, in the order of the request; gone when the context closes.
+async def parse_uploads(request: Request, *, max_files: int, max_bytes: int) -> AsyncIterator[list[UploadFile]]:
+    """Parse the files in the field `file`, in order; they are deleted when the context closes.
 
-    Files of more than 1 MiB lie on disk, in files without a name.
+    Files of more than 1 MiB are kept in unnamed files on disk.
 
     Args:
-        request: with its body not yet read.
-        max_files: most files.
-        max_bytes: of the whole body, announced or chunked.
+        request: request whose body has not been read.
+        max_files: maximum number of files.
+        max_bytes: maximum size of the whole body, with or without `Content-Length`.
 
     Raises:
-        InvalidParameter: no multipart body, a malformed one, no file, text in the place of a file, or too many files.
-        BodyTooLarge: more bytes than `max_bytes`.
+        InvalidParameter: the body is not multipart, is malformed, or has no file, text instead of a file, or too many.
+        BodyTooLarge: the body has more than `max_bytes`.
     """
     content_type = request.headers.get("content-type", "")
     wanted = f"one file in the field '{FIELD}'" if max_files == 1 else f"1 to {max_files} files in the field '{FIELD}'"
     if not content_type.lower().startswith("multipart/form-data"):
         raise InvalidParameter(
-            f"received {content_type[:200] or 'no content type'}; send multipart/form-data with {wanted} ({ACCEPTED})"
+            f"received content type {content_type[:200] or 'none'}; send multipart/form-data with {wanted} ({ACCEPTED})"
         )
     too_many = InvalidParameter(f"received more than {'one file' if max_files == 1 else max_files}; send {wanted}")
-    # One file more than is accepted is read, to tell too many from a body that breaks off.
+    # One more file than accepted is parsed, to distinguish too many files from a truncated body.
     parser = MultiPartParser(
-        request.headers, _limited(request, max_bytes), max_files=max_files + 1, max_fields=MAX_OTHER_FIELDS
+        request.headers, _limit_stream(request, max_bytes), max_files=max_files + 1, max_fields=MAX_OTHER_FIELDS
     )
     try:
         form = await parser.parse()
@@ -49,7 +49,7 @@ async def received(request: Request, *, max_files: int, max_bytes: int) -> Async
             raise too_many from error
         raise InvalidParameter(f"the multipart body is malformed: {error.message}") from error
     except (ValueError, KeyError, ClientDisconnect) as error:
-        raise InvalidParameter(f"the multipart body is malformed or was cut off: {error}") from error
+        raise InvalidParameter(f"the multipart body is malformed or truncated: {error}") from error
     try:
         values = form.getlist(FIELD)
         files = [value for value in values if isinstance(value, UploadFile)]
@@ -58,18 +58,18 @@ async def received(request: Request, *, max_files: int, max_bytes: int) -> Async
         if not files or len(files) != len(values):
             fields = ", ".join(sorted(set(form.keys()))) or "none"
             raise InvalidParameter(
-                f"received {len(values)} values of the field '{FIELD}' (fields: {fields[:200]}), text or files; "
-                f"send {wanted} ({ACCEPTED})"
+                f"received {len(files)} files and {len(values) - len(files)} text values in the field '{FIELD}' "
+                f"(all fields: {fields[:200]}); send {wanted} ({ACCEPTED})"
             )
         yield files
     finally:
         await form.close()
 
 
-async def _limited(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    refusal = BodyTooLarge(f"the request body is larger than {max_bytes / 1048576:g} MiB, the most that is read")
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > max_bytes:
+async def _limit_stream(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    refusal = BodyTooLarge(f"the request body is too large; at most {max_bytes / 1048576:g} MiB are accepted")
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > max_bytes:
         raise refusal
     count = 0
     async for chunk in request.stream():

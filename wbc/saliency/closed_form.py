@@ -1,4 +1,4 @@
-"""Grad-CAM of every class as plain forward operations, so that it can be part of an exported graph."""
+"""Grad-CAM of all classes in closed form, from forward operations that can be exported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wbc.nn.classifier import ATTENTION
 
 
 def class_activation_maps(model: keras.Model, attended: Any) -> Any:
-    """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) of each logit at the attention block's output.
+    """Compute Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) of each logit at the output of the attention block.
 
     From that layer only global average pooling and the dense head lead to a logit, so
 
@@ -48,7 +48,7 @@ def class_activation_maps(model: keras.Model, attended: Any) -> Any:
 
 
 def serving_outputs(model: keras.Model) -> keras.Model:
-    """The model with the outputs that are served: `main_out, aux_binary_out, embedding` and the target layer."""
+    """Return the model with the outputs needed for serving, including the attention block's."""
     return keras.Model(
         model.input,
         {

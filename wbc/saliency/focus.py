@@ -1,4 +1,4 @@
-"""How much of a class activation map lies on the cell."""
+"""Foreground focus: the share of a class activation map that lies on the cell."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from wbc.preprocessing.foreground import Foreground
 
 @dataclass(frozen=True, slots=True)
 class Focus:
-    """Foreground focus of one map; all three are None where the cell's mask is not valid or the map is zero.
+    """Foreground focus of a map; all None if the mask of the cell is not valid or the map is zero.
 
     Attributes:
-        ratio: rho, the share of the map's energy that lies on the cell, 0 to 1.
-        coverage: the share of the frame that the cell takes: what a uniform map would score.
-        lift: (rho - coverage) / (1 - coverage): 0 for a uniform map, 1 for a map wholly on the cell, below 0 off it.
+        ratio: rho, the share of the map's energy on the cell, 0 to 1.
+        coverage: the share of the image that the cell covers, which is the ratio of a uniform map.
+        lift: (rho - coverage) / (1 - coverage): 0 for a uniform map, 1 for a map entirely on the cell, negative off it.
     """
 
     ratio: float | None
@@ -30,7 +30,7 @@ class Focus:
 
 
 def focus(heatmap: NDArray[np.floating], foreground: Foreground) -> Focus:
-    """Measure the unmasked map, (S, S) and not negative, against the cell's mask of the same frame."""
+    """Compute the focus of an unmasked map, (S, S) and not negative, with the mask of the cell in the same image."""
     energy = float(heatmap.sum())
     coverage = foreground.coverage
     if not foreground.valid or energy <= 0.0 or not 0.0 < coverage < 1.0:

@@ -1,4 +1,4 @@
-"""From a class activation map to pictures: the map at full size, and laid over the cell."""
+"""Render class activation maps: at full size, and as an overlay on the cell."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from wbc.preprocessing.foreground import Foreground
 
-# OpenCV's tables are blue first. Inferno is perceptually uniform (van der Walt & Smith 2015): equal steps look equal.
+# OpenCV's tables are BGR. Inferno is perceptually uniform (van der Walt & Smith 2015).
 INFERNO: NDArray[np.uint8] = np.ascontiguousarray(
     cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
 )
 """Colours of the map, (256, 3) RGB, from 0 to 1."""
 
 CONTOUR = (0, 229, 160)
-"""RGB of the cell's outline; inferno has no green."""
+"""RGB of the outline of the cell; inferno has no green."""
 
 
 def heatmap(cam: NDArray[np.floating], size: int) -> NDArray[np.float32]:
-    """A map of the feature grid at picture size, bilinear, scaled to a maximum of 1; all zero stays zero.
+    """Resize a map to the image, bilinear, and scale it to a maximum of 1; an all-zero map stays zero.
 
     Args:
         cam: (h, w), not negative.
@@ -35,22 +35,22 @@ def heatmap(cam: NDArray[np.floating], size: int) -> NDArray[np.float32]:
 
 
 def grey(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The map alone as a picture: uint8 (S, S), 255 where it is 1."""
+    """Convert a map to an 8-bit grey image, uint8 (S, S)."""
     return np.asarray(np.rint(heat * 255.0), np.uint8)
 
 
 def overlay(
     rgb: NDArray[np.uint8], heat: NDArray[np.float32], foreground: Foreground, *, opacity: float = 0.6
 ) -> NDArray[np.uint8]:
-    """The map laid over the picture, more opaque where it is stronger, with the found cell's outline.
+    """Blend the map over the image, more opaque where it is stronger, and draw the outline of the cell.
 
-    The map is not cut to the cell: attention on the background stays visible.
+    The map is not masked: attention on the background stays visible.
 
     Args:
         rgb: uint8 (S, S, 3).
         heat: float32 (S, S) in [0, 1].
-        foreground: the found cell; its outline is drawn where it is valid.
-        opacity: of the strongest part of the map, 0 to 1.
+        foreground: the cell; its outline is drawn if it is valid.
+        opacity: opacity of the maximum of the map, 0 to 1.
     """
     alpha = opacity * np.sqrt(heat)
     out = np.asarray(cv2.blendLinear(rgb, INFERNO[grey(heat)], 1.0 - alpha, alpha), np.uint8)
@@ -61,14 +61,14 @@ def overlay(
 
 
 def with_colour_bar(picture: NDArray[np.uint8], *, width: int = 44) -> NDArray[np.uint8]:
-    """The picture with the scale of its colours to the right: 1 is the map's maximum, not a probability.
+    """Append a colour bar to the right; 1 is the maximum of the map, not a probability.
 
     Args:
         picture: uint8 (H, W, 3), an overlay.
-        width: pixels that are added.
+        width: width of the bar in pixels.
 
     Returns:
-        uint8 (H, W + width, 3); the picture itself is unchanged.
+        uint8 (H, W + width, 3).
     """
     height = picture.shape[0]
     margin, bar = 8, 12

@@ -1,4 +1,4 @@
-"""A contact sheet: many pictures on one, each with a few words below it."""
+"""Contact sheet: a grid of images with captions."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 GAP = 8
-"""Pixels between pictures."""
+"""Gap between images in pixels."""
 
 LINE = 15
-"""Pixels a line of words."""
+"""Height of a caption line in pixels."""
 
 INK, PAPER = (24, 24, 24), (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture of a sheet.
+    """Image on a contact sheet.
 
     Attributes:
         picture: uint8 (H, W, 3).
-        words: lines below it; one that is too long for the picture is cut.
+        words: caption lines; lines wider than the image are truncated.
     """
 
     picture: NDArray[np.uint8]
@@ -32,15 +32,15 @@ class Tile:
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int = 4, title: str = "") -> NDArray[np.uint8]:
-    """The tiles row by row, each in a cell as large as the largest needs, uint8 (H, W, 3).
+    """Arrange the tiles in rows, all with the size of the largest, uint8 (H, W, 3).
 
     Args:
         tiles: at least one.
-        columns: tiles a row.
-        title: words above all.
+        columns: tiles per row.
+        title: heading.
 
     Raises:
-        ValueError: there is no tile.
+        ValueError: there are no tiles.
     """
     if not tiles:
         raise ValueError("a contact sheet needs at least one tile")
@@ -53,19 +53,19 @@ def contact_sheet(tiles: Sequence[Tile], columns: int = 4, title: str = "") -> N
     sheet = Image.new("RGB", (GAP + across * (width + GAP), top + down * (height + GAP)), PAPER)
     pen = ImageDraw.Draw(sheet)
     if title:
-        pen.text((GAP, GAP), _fitted(pen, title, sheet.width - 2 * GAP, font), INK, font)
+        pen.text((GAP, GAP), _truncate(pen, title, sheet.width - 2 * GAP, font), INK, font)
     for number, tile in enumerate(tiles):
         x, y = GAP + number % across * (width + GAP), top + number // across * (height + GAP)
         sheet.paste(Image.fromarray(tile.picture), (x, y))
         for line, words in enumerate(tile.words):
-            pen.text((x, y + tile.picture.shape[0] + 4 + line * LINE), _fitted(pen, words, width, font), INK, font)
+            pen.text((x, y + tile.picture.shape[0] + 4 + line * LINE), _truncate(pen, words, width, font), INK, font)
     return np.asarray(sheet, np.uint8)
 
 
-def _fitted(
+def _truncate(
     pen: ImageDraw.ImageDraw, words: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
 ) -> str:
-    """The words, cut with an ellipsis where they are wider than `width` pixels."""
+    """Truncate text with an ellipsis if it is wider than `width` pixels."""
     if pen.textlength(words, font) <= width:
         return words
     while words and pen.textlength(f"{words}…", font) > width:

@@ -1,4 +1,4 @@
-"""What every request has: an id, headers, one log line, its counts, and an answer where the code fails."""
+"""Middleware that assigns a request ID, logs and counts each request, and turns unhandled exceptions into a 500."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from wbc.schemas import BatchAnswer, ExplainAnswer, FileError, ModelInfo, Predic
 
 log = logging.getLogger("wbc.requests")
 
-KEY = "wbc.observed"
+KEY = "wbc.request_record"
 OTHER_ROUTE = "other"
-"""Name, in metrics and log, of every path that is no route: paths that callers make up are not counted apart."""
+"""Route of unknown paths in metrics and log, so that arbitrary paths do not create new labels."""
 
 
 @dataclass
-class Observed:
-    """What becomes known of a request while it is answered.
+class RequestRecord:
+    """Data collected about a request while it is processed.
 
     Attributes:
-        request_id: the caller's or a new one.
-        metrics: of this process.
-        received_bytes: of the body, so far.
-        code: of the error that was answered.
-        error: that error, where the log has to show where it came from.
+        request_id: the caller's or a random one.
+        metrics: metrics of this process.
+        received_bytes: bytes of the body received so far.
+        code: code of the error response.
+        error: the error, if the log has to show its traceback.
         fields: further fields of the log line.
     """
 
@@ -48,23 +48,23 @@ class Observed:
     fields: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, request: Request) -> Observed:
-        """What is known of a request."""
-        return cast(Observed, request.scope[KEY])
+    def of(cls, request: Request) -> RequestRecord:
+        """Return the record of a request."""
+        return cast(RequestRecord, request.scope[KEY])
 
-    def failed(self, code: str, error: Exception | None = None) -> None:
-        """The request is answered with an error."""
+    def add_error(self, code: str, error: Exception | None = None) -> None:
+        """Record an error response."""
         self.code = code
         if error is not None and not isinstance(error, InputError):
             self.error = error
 
-    def answers(self, model: ModelInfo) -> None:
-        """Which model answers."""
+    def add_model(self, model: ModelInfo) -> None:
+        """Record the model that is served."""
         self.fields.update(model_version=model.version, bundle_sha256=model.bundle_sha256)
 
-    def predicted(self, prediction: Prediction) -> None:
-        """The request is answered with a prediction."""
-        self._count(prediction)
+    def add_prediction(self, prediction: Prediction) -> None:
+        """Record a prediction."""
+        self.metrics.count_prediction(prediction)
         self.fields.update(
             {
                 "class": prediction.label,
@@ -74,23 +74,23 @@ class Observed:
             }
         )
 
-    def explained(self, answer: ExplainAnswer) -> None:
-        """The request is answered with a report."""
-        self.metrics.stages(answer.timings_ms)
-        self.metrics.reported(answer.report.provider)
+    def add_report(self, answer: ExplainAnswer) -> None:
+        """Record a report."""
+        self.metrics.observe_stages(answer.timings_ms)
+        self.metrics.count_report(answer.report.provider)
         self.fields.update(timings_ms=answer.timings_ms)
 
-    def counted(self, batch: BatchAnswer) -> None:
-        """The request is answered with a batch."""
+    def add_batch(self, batch: BatchAnswer) -> None:
+        """Record the counts of a batch."""
         codes: Counter[str] = Counter()
         labels: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
         for result in batch.results:
             if isinstance(result, FileError):
                 codes[result.error.code] += 1
-                self.metrics.failed(result.error.code)
+                self.metrics.count_error(result.error.code)
             else:
-                self._count(result.prediction)
+                self.metrics.count_prediction(result.prediction)
                 labels[result.prediction.label] += 1
                 reasons.update(reason.code for reason in result.prediction.review.reasons)
         self.fields.update(
@@ -103,72 +103,67 @@ class Observed:
             }
         )
 
-    def _count(self, prediction: Prediction) -> None:
-        self.metrics.predicted(prediction)
-        if prediction.report is not None:
-            self.metrics.reported(prediction.report.provider)
 
-
-class Observation:
-    """ASGI middleware around the application; every exception that reaches it becomes a 500."""
+class RequestLogMiddleware:
+    """ASGI middleware around the application; see the module."""
 
     def __init__(self, app: ASGIApp, metrics: EntryMetrics, routes: Mapping[Callable[..., Any], str]) -> None:
         self.app, self.metrics, self.routes = app, metrics, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Process one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         start, status = time.perf_counter(), 0
-        seen = scope[KEY] = Observed(request_id(Headers(scope=scope)), self.metrics)
+        record = scope[KEY] = RequestRecord(request_id(Headers(scope=scope)), self.metrics)
 
-        async def counted() -> Message:
+        async def count_bytes() -> Message:
             message = await receive()
-            seen.received_bytes += len(message.get("body", b""))
+            record.received_bytes += len(message.get("body", b""))
             return message
 
-        async def sent(message: Message) -> None:
+        async def add_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = seen.request_id
+                headers["X-Request-ID"] = record.request_id
                 for name, value in DEFAULT_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        self.metrics.begun()
+        self.metrics.begin_request()
         try:
-            await self.app(scope, counted, sent)
+            await self.app(scope, count_bytes, add_headers)
         except asyncio.CancelledError:
-            seen.failed("cancelled")
+            record.add_error("cancelled")
             raise
         except Exception as error:
-            failure = WBCError("the service failed on this request; the log says how")
-            seen.failed(failure.code, error)
+            failure = WBCError("internal error on this request; see the log")
+            record.add_error(failure.code, error)
             if status:
                 raise
-            await error_response(failure)(scope, receive, sent)
+            await error_response(failure)(scope, receive, add_headers)
         finally:
-            self._end(scope, seen, status, time.perf_counter() - start)
+            self._log(scope, record, status, time.perf_counter() - start)
 
-    def _end(self, scope: Scope, seen: Observed, status: int, seconds: float) -> None:
+    def _log(self, scope: Scope, record: RequestRecord, status: int, seconds: float) -> None:
         route = self.routes.get(scope.get("endpoint"), OTHER_ROUTE)  # type: ignore[arg-type]
-        self.metrics.ended(route, status, seconds)
-        if seen.code is not None:
-            self.metrics.failed(seen.code)
+        self.metrics.end_request(route, status, seconds)
+        if record.code is not None:
+            self.metrics.count_error(record.code)
         level = logging.ERROR if status == 500 else logging.WARNING if status in (0, 503) else logging.INFO
-        if seen.error is not None:
-            seen.fields["error"] = str(seen.error)
+        if record.error is not None:
+            record.fields["error"] = str(record.error)
         fields = {
-            "request_id": seen.request_id,
+            "request_id": record.request_id,
             "method": scope["method"],
             "route": route,
             "status": status,
-            "code": seen.code,
-            "bytes": seen.received_bytes,
+            "code": record.code,
+            "bytes": record.received_bytes,
             "duration_ms": round(seconds * 1e3, 3),
-            **seen.fields,
+            **record.fields,
         }
-        log.log(level, "request", extra={"fields": fields}, exc_info=seen.error if status == 500 else None)
+        log.log(level, "request", extra={"fields": fields}, exc_info=record.error if status == 500 else None)

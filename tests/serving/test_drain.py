@@ -1,4 +1,4 @@
-"""Answers on a connection that is closed after them, while the client still sends."""
+"""Responses on a connection that is closed while the client is still sending."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from wbc.http.draining import Draining
+from wbc.http.drain import DrainMiddleware
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers without a look at the body."""
+    """Respond without reading the body."""
     await send({"type": "http.response.start", "status": scope["status"], "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
 
 def read(chunks: int, *headers: tuple[bytes, bytes], status: int = 429, version: str = "1.1") -> int:
-    """Chunks of 10 bytes that were read before the answer, of so many that come."""
+    """Return the number of 10-byte chunks that are read before the response."""
     taken = 0
 
     async def receive() -> Message:
@@ -30,7 +30,7 @@ def read(chunks: int, *headers: tuple[bytes, bytes], status: int = 429, version:
         pass
 
     scope: dict[str, Any] = {"type": "http", "http_version": version, "headers": headers, "status": status}
-    asyncio.run(Draining(refuse, max_bytes=50)(scope, receive, send))
+    asyncio.run(DrainMiddleware(refuse, max_bytes=50)(scope, receive, send))
     return taken
 
 

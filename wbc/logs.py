@@ -1,4 +1,4 @@
-"""Log lines as JSON or as text. Never in them: pixels, names of files, keys, texts of reports."""
+"""Log lines as JSON or text; they never contain pixels, file names, keys or texts of reports."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Literal
 
 BENTOML_LOGGERS = ("", "bentoml", "uvicorn.error", "circus")
-"""Loggers that BentoML gives handlers to, the root first."""
+"""Loggers that BentoML adds handlers to, the root first."""
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, and what `extra={"fields": {...}}` holds."""
+    """One JSON object per line: time (UTC), level, logger, message, and the fields of `extra={"fields": {...}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
+        """Format a record."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -30,20 +30,20 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same for people: the message, then `name=value`."""
+    """The same as text: the message, then `name=value`."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name of the base class
-        """The line of a record, without its exception."""
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - name of the base class
+        """Format a record without its exception."""
         fields = getattr(record, "fields", {})
-        told = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in fields.items())
-        return f"{super().formatMessage(record)} {told}".rstrip()
+        pairs = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in fields.items())
+        return f"{super().formatMessage(record)} {pairs}".rstrip()
 
 
 def configure(form: Literal["json", "text"], level: str) -> None:
-    """Give this process its log: to standard output, each line in one form."""
+    """Send the log of this process to standard output, including BentoML's, in one format."""
     formatter = JsonFormatter() if form == "json" else TextFormatter()
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)

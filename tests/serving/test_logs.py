@@ -1,4 +1,4 @@
-"""The two forms of a log line."""
+"""JSON and text log lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wbc.http.logs import JsonFormatter, TextFormatter, configure
+from wbc.logs import JsonFormatter, TextFormatter, configure
 
 
 def record(
