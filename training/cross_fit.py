@@ -77,9 +77,15 @@ def fit_temperature_and_bias(parts: Sequence[LeftOut]) -> tuple[float, NDArray[n
     return float(np.exp(found[0])), found[1:] - found[1:].mean()
 
 
+def _counting(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Classes with `ENOUGH` images, (5,); all that are present where none has as many."""
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    return counts >= ENOUGH if (counts >= ENOUGH).any() else counts > 0
+
+
 def _weights(labels: NDArray[np.int64]) -> NDArray[np.float64]:
     counts = np.bincount(labels, minlength=len(CLASSES))
-    weights = np.where(counts >= ENOUGH, 1.0 / np.maximum(counts, 1), 0.0)[labels]
+    weights = np.where(_counting(labels), 1.0 / np.maximum(counts, 1), 0.0)[labels]
     return np.asarray(weights / weights.sum())
 
 
@@ -89,7 +95,7 @@ def score_parts(parts: Sequence[LeftOut]) -> list[dict[str, Any]]:
     for part in parts:
         others = [other for other in parts if other.source != part.source]
         row: dict[str, Any] = {"run": part.run, "source": part.source, "images": len(part.labels)}
-        enough = np.bincount(part.labels, minlength=len(CLASSES)) >= ENOUGH
+        enough = _counting(part.labels)
         kept = enough[part.labels]
         row |= scores(part.logits[kept], part.labels[kept])
         row["recall"] = {

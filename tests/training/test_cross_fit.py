@@ -30,7 +30,8 @@ SHIFT = np.array([0.0, 1.0, -1.0, 0.5, -0.5])
 def test_bias_and_temperature_are_found() -> None:
     temperature, bias = fit_temperature_and_bias([part("a", SHIFT, 0), part("b", SHIFT, 1)])
     assert bias.sum() == pytest.approx(0, abs=1e-9)
-    np.testing.assert_allclose(bias, -SHIFT * 4 / temperature, atol=0.45)
+    assert np.corrcoef(bias, -SHIFT)[0, 1] > 0.98
+    assert 0.4 < np.abs(bias).sum() / np.abs(SHIFT * 4 / temperature).sum() <= 1.1  # the penalty makes it smaller
     assert temperature > 1.5
 
 
