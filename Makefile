@@ -54,8 +54,8 @@ docs: setup
 
 # Evaluate the shipped model on the images in WBC_DATA_ROOT; updates README and model card.
 results: setup
-	$(BIN)/wbc evaluate --split Val --split TestA --split TestB-lisc --split TestB-bccd --split TestB-tecom \
-		--testb-binary-mode main --ablation --write-bundle
+	$(BIN)/wbc evaluate --split Val --split Val-chula --split TestA --split TestB-lisc --split TestB-tecom \
+		--testb-binary-mode main --write-bundle
 	$(BIN)/python -m evaluation.readme
 	$(BIN)/python -m evaluation.document
 
@@ -71,9 +71,9 @@ CHULA := --source Train-chula
 BCCD := --source TestB-bccd
 TRAIN := $(BIN)/wbc train --xai-sample-count 0
 model: setup
-	$(TRAIN) $(PBC) $(CHULA) $(BCCD) --epoch-size 8000 --phase2-epochs 3 --results-dir runs/all
-	$(TRAIN) $(PBC) $(CHULA) --epoch-size 5600 --phase2-epochs 2 --results-dir runs/without-bccd
-	$(TRAIN) $(PBC) $(BCCD) --epoch-size 5600 --phase2-epochs 2 --results-dir runs/without-chula
+	$(TRAIN) $(PBC) $(CHULA) $(BCCD) --epoch-size 6400 --results-dir runs/all
+	$(TRAIN) $(PBC) $(CHULA) --epoch-size 3200 --phase2-epochs 2 --results-dir runs/without-bccd
+	$(TRAIN) $(PBC) $(BCCD) --epoch-size 3200 --phase2-epochs 2 --results-dir runs/without-chula
 	$(TRAIN) $(CHULA) $(BCCD) --epoch-size 3200 --phase2-epochs 2 --results-dir runs/without-pbc
 	$(BIN)/wbc cross-fit runs/all --left-out runs/without-bccd TestB-bccd --left-out runs/without-chula Train-chula \
 		--left-out runs/without-pbc Val --output runs/default

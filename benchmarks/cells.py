@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wbc.errors import DataError
+from wbc.files import list_images
 from wbc.images import SUFFIXES, encode_jpeg
 from wbc.labels import CLASSES
 
@@ -30,7 +31,7 @@ def load_pictures(folder: Path | None, count: int, *, seed: int = 0) -> tuple[li
     if folder is None:
         rng = np.random.default_rng(seed)
         return [encode_jpeg(draw_cell(rng)) for _ in range(count)], f"{count} drawn cells, JPEG, {SIDE}x{SIDE} pixels"
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files, _ = list_images(folder)
     if not files:
         raise DataError(f"no image file in {folder}; expected {', '.join(sorted(SUFFIXES))}")
     chosen = [files[index] for index in np.unique(np.linspace(0, len(files) - 1, count).astype(int))]

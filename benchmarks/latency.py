@@ -12,11 +12,11 @@ from benchmarks.cells import load_pictures
 from benchmarks.options import FilterOptions, LatencyOptions
 from benchmarks.record import BundleUsed, FilterResult, Machine, Spread, StageResult
 from benchmarks.timing import pin_to_one_core, time_repeats
-from wbc.analysis import Pipeline
+from wbc.analyzer import Analyzer, Classifier
 from wbc.bundle import GRAPHS, Bundle
 from wbc.cpu import cpu_quota
 from wbc.images import decode, encode_png
-from wbc.inference import OnnxClassifier, available_providers
+from wbc.inference import available_providers
 from wbc.preprocessing.enhance import UNCALIBRATED, VARIANTS, enhance
 from wbc.preprocessing.framing import Framing, frame
 from wbc.saliency.overlay import grey, heatmap, overlay
@@ -27,7 +27,7 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 FILTER_SIZE = 224
 
 
-def load_classifier(bundle: Bundle, graph: Graph) -> OnnxClassifier:
+def load_analyzer(bundle: Bundle, graph: Graph) -> Analyzer:
     """Load a graph with `WBC_THREADS` on `WBC_DEVICE`; int8 always runs on the CPU.
 
     Raises:
@@ -36,11 +36,11 @@ def load_classifier(bundle: Bundle, graph: Graph) -> OnnxClassifier:
     """
     chosen = settings()
     device = "cpu" if graph == "int8" else chosen.device
-    return OnnxClassifier.of(bundle, threads=chosen.threads, device=device, graph=graph)
+    return Analyzer.load(bundle, chosen.model_copy(update={"graph": graph, "device": device}))
 
 
 def time_forward_passes(
-    classifier: OnnxClassifier, views: NDArray[np.uint8], batch_sizes: Sequence[int], repeats: int
+    classifier: Classifier, views: NDArray[np.uint8], batch_sizes: Sequence[int], repeats: int
 ) -> dict[int, Spread]:
     """Time the forward pass at each batch size, with twice as many repeats for a single image.
 
@@ -63,12 +63,12 @@ def measure_latency(options: LatencyOptions, machine: Machine) -> StageResult:
     bundle = Bundle.load(options.bundle or settings().bundle)
     graphs = options.graph or bundle.graphs
     files, source = load_pictures(options.images, 32)
-    stages, views = _time_stages(bundle, load_classifier(bundle, graphs[0]), files, repeats)
+    stages, views = _time_stages(load_analyzer(bundle, graphs[0]), files, repeats)
     forward, providers = {}, {}
     for graph in graphs:
-        session = load_classifier(bundle, graph)
-        forward[graph] = time_forward_passes(session, views, batch_sizes, forward_repeats)
-        providers[graph] = session.provider
+        analyzer = load_analyzer(bundle, graph)
+        forward[graph] = time_forward_passes(analyzer.classifier, views, batch_sizes, forward_repeats)
+        providers[graph] = analyzer.provider or "unknown"
     return StageResult(
         command="wbc bench latency",
         quick=options.quick,
@@ -85,13 +85,13 @@ def measure_latency(options: LatencyOptions, machine: Machine) -> StageResult:
 
 
 def _time_stages(
-    bundle: Bundle, classifier: OnnxClassifier, files: Sequence[bytes], repeats: int
+    analyzer: Analyzer, files: Sequence[bytes], repeats: int
 ) -> tuple[dict[str, Spread], NDArray[np.uint8]]:
     """Time each stage on the output of the one before; also returns the network's inputs."""
-    pipeline, model = Pipeline(bundle), ModelInfo.of(bundle)
+    pipeline, model = analyzer.pipeline, ModelInfo.from_analyzer(analyzer)
     decoded = [decode(file) for file in files]
     prepared = [pipeline.preprocessor(rgb) for rgb in decoded]
-    pairs = [(one, classifier(one.model_input[None])) for one in prepared]
+    pairs = [(one, analyzer.classifier(one.model_input[None])) for one in prepared]
     analyses = [pipeline.conclude(*pair) for pair in pairs]
     stages = {
         "decode": time_repeats(decode, files, repeats),

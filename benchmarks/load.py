@@ -15,11 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.cells import load_pictures
 from benchmarks.generator import ClosedLoop, Generate, OpenArrivals, Requests, spawn_generator
-from benchmarks.latency import BATCH_SIZES, load_classifier, time_forward_passes
+from benchmarks.latency import BATCH_SIZES, load_analyzer, time_forward_passes
 from benchmarks.options import LoadOptions
 from benchmarks.record import BundleUsed, LoadResult, Machine, Traffic
 from benchmarks.server import Product, Server
-from wbc.analysis import Pipeline
 from wbc.bundle import Bundle
 from wbc.cpu import serving_threads
 from wbc.settings import settings
@@ -77,9 +76,9 @@ def measure_load(options: LoadOptions, machine: Machine, log: Callable[[str], No
     bundle = Bundle.load(options.bundle or chosen.bundle)
     files, source = load_pictures(options.images, 32)
     log("bare session")
-    classifier, pipeline = load_classifier(bundle, options.graph), Pipeline(bundle)
-    views = np.stack([pipeline.prepare(file)[0].model_input for file in files])
-    bare = time_forward_passes(classifier, views, schedule.batch_sizes, schedule.forward_repeats)
+    analyzer = load_analyzer(bundle, options.graph)
+    views = np.stack([analyzer.pipeline.prepare(file)[0].model_input for file in files])
+    bare = time_forward_passes(analyzer.classifier, views, schedule.batch_sizes, schedule.forward_repeats)
     environment = {
         "WBC_BUNDLE": str(bundle.path.resolve()),
         "WBC_THREADS": str(chosen.threads),
@@ -113,7 +112,7 @@ def measure_load(options: LoadOptions, machine: Machine, log: Callable[[str], No
                 endpoint=ENDPOINT,
                 settings=SETTINGS,
                 threads=serving_threads(chosen.threads),
-                provider=classifier.provider,
+                provider=analyzer.provider,
                 bare=bare,
                 naive=naive,
                 single=single,

@@ -94,6 +94,7 @@ def calibrate(bundle: Bundle, config: CalibrationConfig) -> Bundle:
         "val_nll_after": round(negative_log_likelihood(val.logits, val.labels, temperature), 6),
         "familiarity_directions": len(familiarity.variances),
     }
+    training = bundle.manifest.training and bundle.manifest.training.model_copy(update={"calibrated": fitted})
     manifest = bundle.manifest.model_copy(
         update={
             "temperature": temperature,
@@ -101,7 +102,7 @@ def calibrate(bundle: Bundle, config: CalibrationConfig) -> Bundle:
             "tta_auto_confidence": fit_auto_confidence(confidence),
             "label_prior": tuple((counts / counts.sum()).round(6).tolist()) if (counts > 0).all() else None,
             "review": review,
-            "training": {**bundle.manifest.training, "calibrated": fitted},
+            "training": training,
             "files": {**bundle.manifest.files, FAMILIARITY: sha256(bundle.path / FAMILIARITY)},
         }
     )

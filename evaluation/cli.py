@@ -1,4 +1,4 @@
-"""`wbc evaluate`, `wbc calibrate` and `wbc differential`."""
+"""`wbc evaluate` and `wbc calibrate`."""
 
 from __future__ import annotations
 
@@ -70,43 +70,6 @@ def evaluate(model_path: Path | None, data_root: Path | None, write_bundle: bool
 
         write_into_bundle(config.model_path, found.result)
     click.echo(f"{config.output_dir}: written")
-
-
-@click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--bundle", type=FOLDER, help="Folder of the model bundle.  [default: WBC_BUNDLE]")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "csv", "json"]),
-    default="text",
-    show_default=True,
-    help="How it is printed.",
-)
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file instead.")
-def differential(folder: Path, bundle: Path | None, form: str, output: Path | None) -> None:
-    """Count the cells in FOLDER, one picture a cell: a differential with its confidence intervals.
-
-    Cells that are flagged for review and files that cannot be read are listed apart and not counted: the differential
-    is complete only once a person has named them.
-    """
-    from evaluation import count
-    from wbc.analysis import Pipeline
-    from wbc.bundle import Bundle
-    from wbc.images import SUFFIXES
-    from wbc.inference import OnnxClassifier
-
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise click.BadParameter(f"no image below {folder}", param_hint="FOLDER")
-    loaded = Bundle.load(bundle or settings().bundle)
-    classifier = OnnxClassifier(loaded.onnx_path, threads=settings().threads)
-    found = count.count(files, Pipeline(loaded), classifier, folder)
-    text = {"text": count.as_text, "csv": count.as_csv, "json": count.as_json}[form](found)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        output.write_text(text)
 
 
 @click.command()

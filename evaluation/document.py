@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from evaluation.results import EVALUATION, EvaluationResult, read_evaluation
 from wbc.markdown import with_tables
 from wbc.settings import REPOSITORY, settings
 
+LEFT_OUT = REPOSITORY / "results" / "left_out.json"
 DOCUMENT = REPOSITORY / "docs" / "evaluation.md"
 
 
@@ -23,8 +25,7 @@ def tables(result: EvaluationResult) -> Mapping[str, str]:
         "declared": markdown.overview(result.declared) if result.declared else missing,
         "calibration": markdown.calibration(result.domains),
         "rejection": markdown.rejection(result.rejection) if result.rejection else missing,
-        "ablation": markdown.ablation(result.ablation) if result.ablation else missing,
-        "held out": markdown.held_out(result.held_out_choices) if result.held_out_choices else missing,
+        "left out": markdown.left_out(json.loads(LEFT_OUT.read_text())),
     }
 
 

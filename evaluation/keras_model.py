@@ -76,7 +76,6 @@ def _manifest(path: Path, preprocessing: Preprocessing) -> Manifest:
         gradcam_layer=_layers.ATTENTION,
         opset=0,
         parity={},
-        training={},
         data=unknown,
         versions={},
         files={},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from evaluation.rejection import Rejection
 from evaluation.results import AblationRow, DomainResult, HeldOutChoice
@@ -77,6 +78,19 @@ def rejection(found: Rejection) -> str:
         scores = {d.score: f"{d.auroc:.4f} / {d.fpr95:.4f}" for d in group.detections}
         both = (scores.get("confidence", "-"), scores.get("distance", "-"))
         rows.append((group.group, group.images, group.flagged.percent(), *both))
+    return table(head, rows)
+
+
+def left_out(found: Mapping[str, Any]) -> str:
+    """Scores on training sources by runs that left them out, from a run's `left_out`."""
+    head = ("left out", "images", "accuracy", "balanced accuracy", "with biases", "lowest recall")
+    rows = []
+    for row in found["sources"]:
+        name, recall = min(row["recall"].items(), key=lambda item: item[1])
+        after = row.get("cross_fitted", {}).get("val_balanced_accuracy")
+        scores = (row["val_accuracy"], row["val_balanced_accuracy"], after)
+        shown = ("" if score is None else f"{100 * score:.2f}" for score in scores)
+        rows.append((row["source"], row["images"], *shown, f"{name} {100 * recall:.1f}"))
     return table(head, rows)
 
 

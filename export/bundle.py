@@ -18,7 +18,19 @@ from export.parity import check_parity
 from export.to_onnx import OPSET, round_to_half, to_onnx
 from wbc.adaptation.review import ReviewThresholds
 from wbc.adaptation.tta import Mode
-from wbc.bundle import FAMILIARITY, GRAPHS, KERAS, MANIFEST, ONNX, Bundle, DataSource, Manifest, sha256, write_manifest
+from wbc.bundle import (
+    FAMILIARITY,
+    GRAPHS,
+    KERAS,
+    MANIFEST,
+    ONNX,
+    Bundle,
+    BundleTraining,
+    DataSource,
+    Manifest,
+    sha256,
+    write_manifest,
+)
 from wbc.data.dataset import Split, prepare_all, read_split
 from wbc.errors import ExportError
 from wbc.inference import OnnxClassifier
@@ -146,7 +158,7 @@ def _manifest(
         gradcam_layer=ATTENTION,
         opset=OPSET,
         parity=parity,
-        training=training,
+        training=BundleTraining.model_validate(training),
         data=config.source or _source_of(record),
         versions={
             name: version(name) for name in ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime-gpu", "numpy")

@@ -60,8 +60,7 @@ def tiny_run(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         results_dir=folder,
         cache_dir=tmp_path_factory.mktemp("tiny-cache"),
         weights="none",
-        preprocessing="none",
-        input_reduction=1,
+        img_size=224,
         augmentation="none",
         batch_size=6,
         epoch_size=300,  # many short steps: the head's batch norm needs them to know its means

@@ -64,7 +64,7 @@ class TestSound:
         (bundle / "model.keras").unlink()
         loaded = Bundle.load(bundle)
         assert loaded.onnx_path.is_file()
-        with pytest.raises(BundleMissing, match=r"holds no model\.keras; Grad-CAM on the Keras graph needs it"):
+        with pytest.raises(BundleMissing, match=r"has no model\.keras"):
             _ = loaded.keras_path
 
     def test_other_files_beside_it_are_nobodys_business(self, bundle: Path) -> None:
@@ -96,9 +96,7 @@ class TestSound:
 
 class TestMissing:
     def test_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(
-            BundleMissing, match=r"no manifest\.json in .*nowhere; a bundle is a folder that `wbc export`"
-        ):
+        with pytest.raises(BundleMissing, match=r"no manifest\.json in .*nowhere; expected a folder"):
             Bundle.load(tmp_path / "nowhere")
 
     def test_empty_folder(self, tmp_path: Path) -> None:
@@ -112,7 +110,7 @@ class TestMissing:
     @pytest.mark.parametrize("name", ["model.onnx", "model.keras"])
     def test_file_that_the_manifest_names(self, bundle: Path, name: str) -> None:
         (bundle / name).unlink()
-        with pytest.raises(BundleMissing, match=f"lacks {name}, which its manifest names"):
+        with pytest.raises(BundleMissing, match=f"has no {name}, which"):
             Bundle.load(bundle)
 
 
@@ -123,7 +121,7 @@ class TestCorrupted:
         data = bytearray((bundle / name).read_bytes())
         data[int(place * len(data)) if 0 < place < 1 else int(place)] ^= 1
         (bundle / name).write_bytes(data)
-        with pytest.raises(BundleCorrupted, match=f"{name} has SHA-256 [0-9a-f]{{64}}; the manifest promises"):
+        with pytest.raises(BundleCorrupted, match=f"{name} has SHA-256 [0-9a-f]{{64}}; the manifest has"):
             Bundle.load(bundle)
 
     def test_file_cut_off(self, bundle: Path) -> None:
@@ -138,7 +136,7 @@ class TestCorrupted:
     )
     def test_manifest_that_is_none(self, bundle: Path, content: bytes) -> None:
         (bundle / "manifest.json").write_bytes(content)
-        with pytest.raises(BundleCorrupted, match=r"manifest\.json is no manifest of this version"):
+        with pytest.raises(BundleCorrupted, match=r"manifest\.json is not a manifest"):
             Bundle.load(bundle)
 
     @pytest.mark.parametrize(
@@ -156,13 +154,13 @@ class TestCorrupted:
     )
     def test_manifest_of_another_form_names_what_is_wrong(self, bundle: Path, change: Edit, words: str) -> None:
         edit(bundle, change)
-        with pytest.raises(BundleCorrupted, match="is no manifest of this version") as caught:
+        with pytest.raises(BundleCorrupted, match="is not a manifest") as caught:
             Bundle.load(bundle)
         assert words in str(caught.value)
 
     def test_manifest_without_a_graph(self, bundle: Path) -> None:
         edit(bundle, lambda manifest: manifest["files"].pop("model.onnx"))
-        with pytest.raises(BundleCorrupted, match=r"names no model\.onnx"):
+        with pytest.raises(BundleCorrupted, match=r"does not name model\.onnx"):
             Bundle.load(bundle)
 
 
@@ -184,8 +182,8 @@ class TestMismatch:
             pytest.param(entry("preprocessing", "variant", to="v2"), id="variant v2"),
             pytest.param(entry("preprocessing", "variant", to="v3"), id="variant v3"),
             pytest.param(entry("preprocessing", "framing", "mode", to="off"), id="framing off"),
-            pytest.param(entry("preprocessing", "framing", "strength", to=1.0), id="framing strength"),
-            pytest.param(entry("preprocessing", "framing", "canonical", to=0.2), id="framing size"),
+            pytest.param(entry("preprocessing", "framing", "diameters", to=2.0), id="window"),
+            pytest.param(entry("preprocessing", "white_balance", to=False), id="white balance"),
             pytest.param(entry("preprocessing", "color_normalization", to="reinhard"), id="colour normalisation"),
         ],
     )
@@ -234,7 +232,7 @@ class TestGraph:
 
     def test_file_that_is_no_graph(self, tmp_path: Path) -> None:
         (tmp_path / "model.onnx").write_bytes(b"words")
-        with pytest.raises(BundleCorrupted, match=r"model\.onnx is no graph for ONNX Runtime"):
+        with pytest.raises(BundleCorrupted, match=r"model\.onnx is not a graph"):
             OnnxClassifier(tmp_path / "model.onnx")
 
     def test_graph_of_something_else(self, tmp_path: Path) -> None:
@@ -260,7 +258,7 @@ class TestGraph:
         ids=lambda views: f"{views.dtype} {views.shape}",
     )
     def test_other_views_are_refused(self, tiny_classifier: OnnxClassifier, views: NDArray[Any]) -> None:
-        with pytest.raises(ModelError, match=r"received .*; the graph takes uint8 \(N, 224, 224, 3\)"):
+        with pytest.raises(ModelError, match=r"received .*; the graph expects uint8 \(N, 224, 224, 3\)"):
             tiny_classifier(views)
 
     def test_views_in_another_memory_order(
@@ -294,7 +292,7 @@ class TestGraph:
             OnnxClassifier.of(Bundle.load(tiny_bundle), device="cuda", graph="int8")
 
     def test_graph_that_the_bundle_does_not_offer(self, tiny_bundle: Path) -> None:
-        with pytest.raises(BundleMissing, match="offers no fp16 graph; it has fp32"):
+        with pytest.raises(BundleMissing, match="has no fp16 graph, only fp32"):
             OnnxClassifier.of(Bundle.load(tiny_bundle), graph="fp16")
 
     def test_cpu_quota(self) -> None:
@@ -325,7 +323,7 @@ class TestPacking:
             np.testing.assert_array_equal(getattr(back, name), getattr(outputs, name))
 
     def test_of_another_graph(self, outputs: Outputs) -> None:
-        with pytest.raises(ModelError, match="received 248 values a view"):
+        with pytest.raises(ModelError, match="received 248 values per view"):
             Outputs.unpacked(outputs.packed(), 32, (7, 7))
 
 

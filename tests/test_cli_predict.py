@@ -162,7 +162,7 @@ class TestBundle:
     def test_missing(self, cells: Path, tmp_path: Path) -> None:
         result = run(tmp_path / "nowhere", cells / "a.png")
         assert result.exit_code == 1
-        assert "a bundle is a folder that `wbc export` wrote" in result.output
+        assert "written by `wbc export`" in result.output
         assert "[bundle_missing]" in result.output
 
     def test_corrupted(self, cells: Path, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ PACKAGES = ("wbc", "training", "evaluation", "export", "benchmarks")
 LAYERS = (
     ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.machine", "wbc.cpu", "wbc.logs", "wbc.process"),
     ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.markdown"),
-    ("wbc.explain",),
-    ("wbc.bundle", "wbc.data", "wbc.run_record"),
+    ("wbc.explain", "wbc.files", "wbc.run_record"),
+    ("wbc.bundle", "wbc.data"),
     ("wbc.inference", "wbc.saliency"),
     ("wbc.analysis",),
     ("wbc.analyzer",),

@@ -95,10 +95,10 @@ class TrainingConfig(BaseModel):
     )
     batch_size: int = Field(32, ge=1, description="images a step")
     epoch_size: int = Field(0, ge=0, description="images an epoch; 0 is as many as the training split has")
-    phase1_epochs: int = Field(0, ge=0, description="epochs with a frozen backbone")
+    phase1_epochs: int = Field(1, ge=0, description="epochs with a frozen backbone")
     phase2_epochs: int = Field(3, ge=0, description="epochs with the backbone unfrozen")
     phase1_lr: float = Field(1e-3, gt=0, description="peak learning rate of phase 1")
-    phase2_lr: float = Field(7e-4, gt=0, description="peak learning rate of phase 2")
+    phase2_lr: float = Field(5e-4, gt=0, description="peak learning rate of phase 2")
     lr_patience: int = Field(
         0,
         ge=0,
@@ -116,7 +116,7 @@ class TrainingConfig(BaseModel):
         "auto",
         description="the backbone's batch norm in phase 2; auto trains it only where the backbone starts from nothing",
     )
-    ema: float = Field(0.99, ge=0, lt=1, description="momentum of the weight average that is evaluated; 0 for none")
+    ema: float = Field(0.0, ge=0, lt=1, description="momentum of the weight average that is evaluated; 0 for none")
 
     main_loss: Literal["focal", "cce"] = Field("cce", description="loss of the main head")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing of the main head")

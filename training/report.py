@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -9,12 +10,28 @@ from typing import Any
 
 from training import figures
 from wbc.labels import CLASSES
+from wbc.markdown import table
 from wbc.run_record import TrainingRecord, write_rows
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.15rem .7rem;border-bottom:1px solid #ddd;text-align:left}
 td.number{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}
 .warning{border-left:4px solid #d55e00;background:#fff4ec;padding:.5rem 1rem}"""
+
+
+def history_table(path: str) -> str:
+    """Epochs of a `history.csv` as a Markdown table."""
+    columns = {"phase": "phase", "epoch": "epoch", "loss": "loss", "val_accuracy": "Val accuracy, %"}
+    columns |= {"val_balanced_accuracy": "Val balanced, %", "val_loss": "Val loss", "seconds": "s"}
+    with Path(path).open(newline="") as file:
+        rows = [[_shown(name, row[name]) for name in columns] for row in csv.DictReader(file)]
+    return table(columns.values(), rows)
+
+
+def _shown(name: str, value: str) -> str:
+    if "accuracy" in name:
+        return f"{100 * float(value):.2f}"
+    return f"{float(value):.4f}" if "loss" in name else f"{float(value):.0f}"
 
 
 def write(folder: Path, record: TrainingRecord, rows: Sequence[Mapping[str, Any]]) -> None:

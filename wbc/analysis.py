@@ -1,4 +1,4 @@
-"""One image to one analysis: the single path that service, evaluation and benchmarks all take."""
+"""Steps from one image to its analysis; `wbc.analyzer` runs them in this process, the service across processes."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from wbc.saliency.overlay import heatmap
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What is known of one image.
+    """Result for one image.
 
     Attributes:
         label: the predicted class.
         confidence: its calibrated probability, 0 to 1.
         probabilities: float64 (5,), calibrated, in the order of `labels.CLASSES`.
         runner_up: the second most probable class.
-        review: why a person has to look; empty where nothing speaks for it.
-        heatmap: float32 (S, S) in [0, 1], the predicted class' activation map, not masked.
-        focus: how much of the map lies on the cell.
-        prepared: the framed picture, the network's input and the found cell.
-        embedding: float32 (C,), the pooled features of the unaltered view.
+        review: reasons for a review by a person; empty if there are none.
+        heatmap: float32 (S, S) in [0, 1], activation map of the predicted class, not masked.
+        focus: share of the map on the cell.
+        prepared: framed picture, network input and detected cell.
+        embedding: float32 (C,), pooled features of the unaltered view.
         timings_ms: wall time of each stage.
         aux_logit: of the auxiliary head, mean over the views; positive for a neutrophil against a lymphocyte.
         views: number of views that were averaged.
@@ -66,11 +66,11 @@ class Analysis:
     label_set: LabelSet | None = None
 
     def probability(self, label: str) -> float:
-        """Calibrated probability of a class."""
+        """Return the calibrated probability of a class."""
         return float(self.probabilities[CLASSES.index(label)])
 
     def facts(self) -> Facts:
-        """What a report on this image may speak of."""
+        """Return the facts that a report on this image may state."""
         return Facts(
             label=self.label,
             confidence=self.confidence,
@@ -85,7 +85,7 @@ class Analysis:
 
 
 class Pipeline:
-    """Everything around the forward pass, built from a bundle; stateless after construction, safe across threads."""
+    """All steps before and after the forward pass, built from a bundle; immutable and safe across threads."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.manifest = bundle.manifest
@@ -93,7 +93,7 @@ class Pipeline:
         self.familiarity = None if (path := bundle.familiarity_path) is None else Familiarity.load(path)
 
     def prepare(self, data: bytes) -> tuple[Prepared, dict[str, float]]:
-        """Decode and prepare one image; with it the wall time of both stages in milliseconds.
+        """Decode and prepare one image; return it with the wall time of both stages in milliseconds.
 
         Raises:
             UnsupportedFormat, MalformedImage, ImageTooLarge: see `images.decode`.
@@ -139,10 +139,10 @@ class Pipeline:
         timings_ms: dict[str, float] | None = None,
         label_set: LabelSet | None = None,
     ) -> Analysis:
-        """The analysis of one image from the graph's outputs for its views.
+        """Compute the analysis of one image from the outputs for its views.
 
         Args:
-            prepared: the image.
+            prepared: the prepared image.
             outputs: of its views, the unaltered one first.
             timings_ms: wall time of the stages so far.
             label_set: the classes that can occur, where the caller declared them.
@@ -158,7 +158,7 @@ class Pipeline:
             probabilities = route(probabilities, aux_logit, label_set)
         order = np.argsort(-probabilities, kind="stable")
         confidence = float(probabilities[order[0]])
-        # The map of the unaltered view: the others are turned.
+        # Map of the unaltered view, because the others are rotated or mirrored.
         heat = heatmap(outputs.cam[0, order[0]], prepared.display.shape[0])
         found, quality = prepared.foreground, image_quality(prepared.display)
         attention = focus(heat, found)
@@ -189,7 +189,7 @@ class Pipeline:
     def analyze(
         self, data: bytes, classifier: Callable[[NDArray[np.uint8]], Outputs], label_set: LabelSet | None = None
     ) -> Analysis:
-        """One image's bytes to its analysis, in this process."""
+        """Analyze the bytes of one image with a forward pass in this process."""
         prepared, timings = self.prepare(data)
         start = time.perf_counter()
         outputs = classifier(self.views(prepared))

@@ -22,7 +22,7 @@ from wbc.cpu import cpu_quota
 from wbc.errors import InputError, ModelError, UnreadableFile, WBCError
 from wbc.inference import OnnxClassifier, Outputs
 from wbc.preprocessing.pipeline import Prepared
-from wbc.settings import Settings
+from wbc.settings import Graph, Settings
 from wbc.settings import settings as process_settings
 
 Classifier = Callable[[NDArray[np.uint8]], Outputs]
@@ -94,6 +94,16 @@ class Analyzer:
         classifier = OnnxClassifier.of(loaded, threads=chosen.threads, device=chosen.device, graph=chosen.graph)
         return cls(loaded.with_tta(chosen.tta), classifier)
 
+    @property
+    def graph(self) -> Graph:
+        """Precision of the graph."""
+        return self.classifier.graph if isinstance(self.classifier, OnnxClassifier) else "fp32"
+
+    @property
+    def provider(self) -> str | None:
+        """Active execution provider of ONNX Runtime; None for another classifier."""
+        return self.classifier.provider if isinstance(self.classifier, OnnxClassifier) else None
+
     def analyze(self, data: bytes, label_set: LabelSet | None = None) -> Analysis:
         """Analyze one image.
 
@@ -105,11 +115,7 @@ class Analyzer:
             UnsupportedFormat, MalformedImage, ImageTooLarge: see `images.decode`.
             ModelError: the graph failed.
         """
-        ready = self._prepare(data)
-        start = time.perf_counter()
-        (outputs,) = self.forward([ready.prepared])
-        ready.timings_ms["forward"] = (time.perf_counter() - start) * 1e3
-        return self.pipeline.conclude(ready.prepared, outputs, ready.timings_ms, label_set)
+        return self.pipeline.analyze(data, self.classifier, label_set)
 
     def analyze_many(
         self,
@@ -212,8 +218,8 @@ class Analyzer:
             Forwarded(one.prepared, out, one.timings_ms, one.sha256) for one, out in zip(images, outputs, strict=True)
         ]
 
-    def _prepare(self, image: Image, pipeline: Pipeline | None = None) -> _Ready:
-        pipeline = pipeline or self.pipeline
+    @staticmethod
+    def _prepare(image: Image, pipeline: Pipeline) -> _Ready:
         if isinstance(image, np.ndarray):
             start = time.perf_counter()
             prepared = pipeline.preprocessor(image)

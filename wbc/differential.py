@@ -1,4 +1,4 @@
-"""A differential count: how many of each class among the counted cells, and how sure that can be."""
+"""Differential count: shares of the classes among the counted cells, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One class of a differential; percentages of the counted cells.
+    """One class of a differential count, in percent of the counted cells.
 
     Attributes:
         label: the class.
-        count: cells of it.
-        percent: their share.
+        count: number of cells.
+        percent: share of the cells.
         low, high: Clopper-Pearson interval of the share, 95%.
-        reference: usual range in adults (`labels.MORPHOLOGY`).
-        verdict: `below`, `within` or `above` where the whole interval lies there; `unclear` where it crosses a limit.
+        reference: reference range in adults (`labels.MORPHOLOGY`).
+        verdict: `below`, `within` or `above` if the whole interval is; `unclear` if it contains a limit of the range.
     """
 
     label: str
@@ -41,9 +41,9 @@ class Differential:
     """A differential count.
 
     Attributes:
-        counted: cells that were counted.
-        for_review: cells left out of the count until a person has named them.
-        shares: class by class, in the order of `labels.CLASSES`.
+        counted: number of counted cells.
+        for_review: number of cells that are not counted until a person has classified them.
+        shares: per class, in the order of `labels.CLASSES`.
     """
 
     counted: int
@@ -52,16 +52,16 @@ class Differential:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing waits for a person: nothing is signed while unidentified cells remain."""
+        """True if no cell waits for review; a report is not signed before."""
         return self.for_review == 0
 
 
 def differential(counts: Mapping[str, int], for_review: int = 0) -> Differential:
-    """Percentages with intervals from the number of cells of each class.
+    """Compute percentages with intervals from the number of cells per class.
 
     Args:
-        counts: cells a class; a class that is not named has none.
-        for_review: cells that wait for a person.
+        counts: number of cells per class; a missing class has none.
+        for_review: number of cells that wait for review.
 
     Raises:
         InvalidParameter: an unknown class, or a negative number.
@@ -69,7 +69,7 @@ def differential(counts: Mapping[str, int], for_review: int = 0) -> Differential
     if unknown := [name for name in counts if name not in CLASSES]:
         raise InvalidParameter(f"unknown class {unknown[0]!r}; the classes are {', '.join(CLASSES)}")
     if min([for_review, *counts.values()]) < 0:
-        raise InvalidParameter("a negative number of cells; 0 or more are accepted")
+        raise InvalidParameter("received a negative number of cells; 0 or more are accepted")
     total = sum(counts.values())
     shares = []
     for label in CLASSES:
@@ -89,39 +89,41 @@ def _verdict(low: float, high: float, reference: tuple[float, float]) -> str:
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Exact two-sided interval of a proportion (Clopper and Pearson 1934); (0, 1) without a trial.
+    """Return the exact two-sided confidence interval of a proportion (Clopper and Pearson 1934).
 
-    The limits are the shares at which as many successes or more, and as few or fewer, have a probability of half the
-    error: 5 of 100 give 0.0164 to 0.1128.
+    5 of 100 gives 0.0164 to 0.1128; no trial gives 0 to 1.
 
     Args:
         successes: 0 to `trials`.
         trials: 0 or more.
-        confidence: of the interval, above 0 and below 1.
+        confidence: of the interval, between 0 and 1.
 
     Raises:
-        InvalidParameter: numbers out of range.
+        InvalidParameter: a number is out of range.
     """
     if not 0 <= successes <= trials or not 0.0 < confidence < 1.0:
         raise InvalidParameter(
-            f"{successes} of {trials} at confidence {confidence}; "
+            f"received {successes} of {trials} at confidence {confidence}; "
             f"0 to {max(trials, 0)} successes and a confidence between 0 and 1 are accepted"
         )
     if trials == 0:
         return 0.0, 1.0
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if successes == 0 else 1.0 - _most_for_at_most(trials - successes, trials, tail)
-    high = 1.0 if successes == trials else _most_for_at_most(successes, trials, tail)
+    low = 0.0 if successes == 0 else 1.0 - _upper_limit(trials - successes, trials, tail)
+    high = 1.0 if successes == trials else _upper_limit(successes, trials, tail)
     return low, high
 
 
-def _most_for_at_most(successes: int, trials: int, tail: float) -> float:
-    """The proportion under which at most `successes` of `trials`, fewer than all, have the probability `tail`."""
+def _upper_limit(successes: int, trials: int, tail: float) -> float:
+    """Return the proportion for which at most `successes` of `trials`, fewer than all, have the probability `tail`.
+
+    Bisection of the binomial distribution; SciPy would be the largest package of the serving image.
+    """
     number = np.arange(successes + 1)
     factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
     ways = factorials[trials] - factorials[number] - factorials[trials - number]
     low, high = 0.0, 1.0
-    for _ in range(60):  # 2^-60 is below what a double resolves near 1
+    for _ in range(60):  # 2^-60 is below the resolution of a double near 1
         middle = (low + high) / 2.0
         at_most = np.exp(ways + number * math.log(middle) + (trials - number) * math.log1p(-middle)).sum()
         low, high = (middle, high) if at_most > tail else (low, middle)

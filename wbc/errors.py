@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose, with the HTTP status and the stable code it answers with.
+"""All errors that this package raises, with their HTTP status and stable code.
 
     WBCError                      500  internal_error
     ├── InputError                400  invalid_request
@@ -23,151 +23,110 @@
     └── ExportError               500  export_error
         └── ParityError           500  parity_error
 
-A message says what was received and what is accepted.
+A message says what is wrong, what was received and what is accepted.
 """
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 
 class WBCError(Exception):
-    """Base of the tree; `str(error)` is fit to be shown to the caller."""
+    """Base of all errors; `str(error)` can be shown to the caller.
+
+    A subclass inherits its status unless it names another one; its code is its name in snake case.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
 
+    def __init_subclass__(cls, *, status: int | None = None, code: str | None = None) -> None:
+        super().__init_subclass__()
+        cls.code = code or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
+        if status is not None:
+            cls.status = status
 
-class InputError(WBCError):
-    """The caller sent something that cannot be answered."""
 
-    status = 400
-    code = "invalid_request"
+class InputError(WBCError, status=400, code="invalid_request"):
+    """The request or the file cannot be processed."""
 
 
 class InvalidParameter(InputError):
     """A parameter is missing, unknown or out of range."""
 
-    code = "invalid_parameter"
-
 
 class MalformedImage(InputError):
-    """The bytes claim an accepted format and cannot be decoded as it."""
-
-    code = "malformed_image"
+    """The bytes are of an accepted format but cannot be decoded."""
 
 
-class ImageTooLarge(InputError):
-    """The image has more pixels than are decoded."""
-
-    status = 413
-    code = "image_too_large"
+class ImageTooLarge(InputError, status=413):
+    """The image has too many pixels."""
 
 
-class BodyTooLarge(InputError):
-    """The request has more bytes than are read."""
-
-    status = 413
-    code = "body_too_large"
+class BodyTooLarge(InputError, status=413):
+    """The request body has too many bytes."""
 
 
-class UploadTimeout(InputError):
-    """The request's body did not arrive in time."""
-
-    status = 408
-    code = "upload_timeout"
-
-
-class UnsupportedFormat(InputError):
-    """The bytes are not of an accepted image format."""
-
-    status = 415
-    code = "unsupported_format"
+class UploadTimeout(InputError, status=408):
+    """The request body did not arrive in time."""
 
 
 class UnreadableFile(InputError):
     """A file on disk cannot be read."""
 
-    code = "unreadable_file"
+
+class UnsupportedFormat(InputError, status=415):
+    """The bytes are not of an accepted image format."""
 
 
-class Unauthorized(WBCError):
-    """The service asks for a key, and the request has none or another one."""
-
-    status = 401
-    code = "unauthorized"
+class Unauthorized(WBCError, status=401):
+    """The API key is missing or wrong."""
 
 
-class Overloaded(WBCError):
-    """More is being asked than can be answered in time; try again later."""
-
-    status = 429
-    code = "overloaded"
+class Overloaded(WBCError, status=429):
+    """Too many requests are in progress; try again later."""
 
 
-class NotReady(WBCError):
-    """The service is starting or has lost a part of itself."""
-
-    status = 503
-    code = "not_ready"
+class NotReady(WBCError, status=503):
+    """The service is starting or has lost one of its parts."""
 
 
-class DeadlineExceeded(WBCError):
-    """The answer was not found in time; the same request may succeed later."""
-
-    status = 503
-    code = "deadline_exceeded"
+class DeadlineExceeded(WBCError, status=503):
+    """The request took too long; repeating it later may succeed."""
 
 
 class ModelError(WBCError):
-    """The model failed, or there is none."""
-
-    code = "model_error"
+    """The model failed or is missing."""
 
 
 class DeviceUnavailable(ModelError):
-    """The device that was asked for is not here, or cannot run the graph."""
-
-    code = "device_unavailable"
+    """The requested device is missing or cannot run the graph."""
 
 
 class BundleError(ModelError):
     """A model bundle cannot be used."""
 
-    code = "bundle_error"
-
 
 class BundleMissing(BundleError):
-    """The bundle's folder or one of its files is not there."""
-
-    code = "bundle_missing"
+    """The folder of the bundle or one of its files does not exist."""
 
 
 class BundleCorrupted(BundleError):
-    """A file of the bundle does not have the hash, or the form, that the manifest promises."""
-
-    code = "bundle_corrupted"
+    """A file of the bundle differs from its hash or cannot be parsed."""
 
 
 class BundleMismatch(BundleError):
-    """The bundle is sound and does not fit this code: other labels, other preprocessing, other graph."""
-
-    code = "bundle_mismatch"
+    """The bundle is intact but does not fit this code: other labels, preprocessing or graph."""
 
 
 class DataError(WBCError):
     """A data set on disk is not laid out as expected."""
 
-    code = "data_error"
-
 
 class ExportError(WBCError):
     """A trained model cannot be exported."""
 
-    code = "export_error"
-
 
 class ParityError(ExportError):
-    """The exported graph does not compute what the Keras model computes."""
-
-    code = "parity_error"
+    """The exported graph does not compute the same as the Keras model."""

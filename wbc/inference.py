@@ -1,4 +1,4 @@
-"""The ONNX Runtime session. The only importer of onnxruntime."""
+"""ONNX Runtime session of a bundle's graph."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from wbc.settings import Device, Graph
 log = logging.getLogger(__name__)
 
 OUTPUTS = ("logits", "aux_logit", "embedding", "cam")
-"""Names of the graph's outputs, in order."""
+"""Names of the outputs of the graph, in order."""
 
 PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],
     "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
     "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
 }
-"""Execution providers of each device; the first is the one that was asked for, the others take what it cannot run."""
+"""Execution providers per device; the ones after the first run the operators that the first does not support."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What the graph gives for a batch of N views.
+    """Outputs of the graph for a batch of N views.
 
     Attributes:
         logits: float32 (N, 5), uncalibrated, in the order of `labels.CLASSES`.
-        aux_logit: float32 (N, 1), positive for a neutrophil against a lymphocyte.
-        embedding: float32 (N, C), the pooled features.
-        cam: float32 (N, 5, h, w), class activation maps, not negative, not scaled.
+        aux_logit: float32 (N, 1), positive for neutrophils, negative for lymphocytes.
+        embedding: float32 (N, C), pooled features.
+        cam: float32 (N, 5, h, w), class activation maps, non-negative, not scaled.
     """
 
     logits: NDArray[np.float32]
@@ -48,26 +48,26 @@ class Outputs:
     cam: NDArray[np.float32]
 
     def packed(self) -> NDArray[np.float32]:
-        """All outputs as one row a view, float32 (N, 6 + C + 5hw): one array crosses a process boundary."""
+        """Return all outputs as one array, float32 (N, 6 + C + 5hw), to send it to another process."""
         count = len(self.logits)
         return np.concatenate([getattr(self, name).reshape(count, -1) for name in OUTPUTS], axis=1)
 
     @classmethod
     def joined(cls, *parts: Outputs) -> Outputs:
-        """The outputs of several batches as those of one."""
+        """Concatenate the outputs of several batches."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in OUTPUTS))
 
     def rows(self, chosen: slice) -> Outputs:
-        """The outputs of some of the views."""
+        """Return the outputs of some of the views."""
         return Outputs(*(getattr(self, name)[chosen] for name in OUTPUTS))
 
     @classmethod
     def unpacked(cls, rows: NDArray[np.float32], embedding_size: int, grid: tuple[int, int]) -> Outputs:
-        """The inverse of `packed`."""
+        """Invert `packed`."""
         classes, cells = len(CLASSES), grid[0] * grid[1]
         logits, aux, embedding, cam = np.split(rows, np.cumsum([classes, 1, embedding_size]), axis=1)
         if cam.shape[1] != classes * cells:
-            raise ModelError(f"received {rows.shape[1]} values a view; the graph of this bundle gives another number")
+            raise ModelError(f"received {rows.shape[1]} values per view; the graph of this bundle has another number")
         return cls(logits, aux, embedding, cam.reshape(-1, classes, *grid))
 
 
@@ -75,14 +75,14 @@ class OnnxClassifier:
     """A bundle's graph in ONNX Runtime.
 
     Args:
-        path: a graph of a bundle.
-        threads: threads of one forward pass on the CPU; 0 takes the CPU quota of this process.
-        device: what it runs on; `auto` takes CUDA where it works, else the CPU.
+        path: graph file of a bundle.
+        threads: threads of a forward pass on the CPU; 0 takes the CPU quota.
+        device: device to run on; `auto` takes CUDA if it works and the CPU otherwise.
 
     Raises:
-        BundleCorrupted: the file is no ONNX graph.
-        BundleMismatch: the graph's inputs or outputs are not those of the plan.
-        DeviceUnavailable: the device was asked for by name and cannot be used.
+        BundleCorrupted: the file is not an ONNX graph.
+        BundleMismatch: the graph has other inputs or outputs than expected.
+        DeviceUnavailable: the device was requested by name and cannot be used.
     """
 
     def __init__(self, path: Path, *, threads: int = 0, device: Device = "cpu") -> None:
@@ -92,7 +92,7 @@ class OnnxClassifier:
         names = tuple(out.name for out in outputs)
         if len(inputs) != 1 or inputs[0].name != "image" or inputs[0].type != "tensor(uint8)" or names != OUTPUTS:
             raise BundleMismatch(
-                f"{path} takes {[(i.name, i.type) for i in inputs]} and gives {names}; "
+                f"{path} has inputs {[(i.name, i.type) for i in inputs]} and outputs {names}; "
                 f"expected one uint8 'image' and {OUTPUTS}"
             )
         self.image_size: int = inputs[0].shape[1]
@@ -101,15 +101,15 @@ class OnnxClassifier:
 
     @classmethod
     def of(cls, bundle: Bundle, *, threads: int = 0, device: Device = "cpu", graph: Graph = "fp32") -> OnnxClassifier:
-        """A graph of a bundle.
+        """Load a graph of a bundle.
 
         Raises:
-            BundleMissing: the bundle does not offer this graph.
-            BundleMismatch: the graph takes images of another size than the bundle prepares.
-            DeviceUnavailable: the device was asked for by name and cannot be used, or cannot be used for this graph.
+            BundleMissing: the bundle does not have this graph.
+            BundleMismatch: the graph expects images of another size than the bundle prepares.
+            DeviceUnavailable: the device was requested by name and cannot be used, or not for this graph.
         """
         if graph == "int8" and device not in ("auto", "cpu"):
-            raise DeviceUnavailable(f"the int8 graph is made for and measured on CPUs; received device {device!r}")
+            raise DeviceUnavailable(f"the int8 graph runs on CPUs only; received device {device!r}")
         path = bundle.graph_path(graph)
         classifier = cls(path, threads=threads, device="cpu" if graph == "int8" else device)
         classifier.graph = graph
@@ -117,19 +117,18 @@ class OnnxClassifier:
         size = bundle.manifest.preprocessing.size
         if classifier.image_size != size:
             taken = classifier.image_size
-            raise BundleMismatch(f"the bundle prepares {size}x{size} pixels; its graph takes {taken}x{taken}")
+            raise BundleMismatch(f"the bundle prepares {size}x{size} pixels; its graph expects {taken}x{taken}")
         return classifier
 
     @property
     def provider(self) -> str:
-        """The execution provider that is active."""
+        """Active execution provider."""
         return str(self._session.get_providers()[0])
 
     def warm_up(self, count: int) -> None:
-        """Run the graph once on so many empty views, the most that will come.
+        """Run the graph once on the largest expected batch so that ONNX Runtime allocates most memory up front.
 
-        The runtime asks for most of its memory then and not under the first load. Many sizes of batches can still make
-        it ask for more (docs/robustness.md).
+        Batches of many different sizes can still make it allocate more (docs/robustness.md).
         """
         empty = np.zeros((count, self.image_size, self.image_size, 3), np.uint8)
         self._session.run(None, {"image": empty})
@@ -138,16 +137,16 @@ class OnnxClassifier:
         """Run the graph on uint8 (N, S, S, 3).
 
         Raises:
-            ModelError: another shape or type, or a result that is not finite.
+            ModelError: the views have another shape or type, or a logit is not finite.
         """
         expected = (self.image_size, self.image_size, 3)
         if views.ndim != 4 or views.shape[1:] != expected or views.dtype != np.uint8 or len(views) == 0:
             raise ModelError(
-                f"received {views.dtype} {views.shape}; the graph takes uint8 (N, {expected[0]}, {expected[1]}, 3)"
+                f"received {views.dtype} {views.shape}; the graph expects uint8 (N, {expected[0]}, {expected[1]}, 3)"
             )
         outputs = Outputs(*self._session.run(None, {"image": np.ascontiguousarray(views)}))
         if not np.isfinite(outputs.logits).all():
-            raise ModelError("the graph gave a logit that is no finite number")
+            raise ModelError("the graph computed a logit that is not finite")
         return outputs
 
 
@@ -155,10 +154,10 @@ def _session_on(device: Device, path: Path, threads: int) -> ort.InferenceSessio
     if device == "cpu":
         return _cpu_session(path, threads)
     try:
-        # Where a GPU is merely looked for, its absence is no news.
+        # With `auto`, a missing GPU is not worth a log line of ONNX Runtime.
         return _gpu_session("cuda" if device == "auto" else device, path, threads, quiet=device == "auto")
     except DeviceUnavailable as error:
-        on_cpu = _cpu_session(path, threads)  # raises where not the device but the file is at fault
+        on_cpu = _cpu_session(path, threads)  # raises if the file is the problem and not the device
         if device != "auto":
             raise
         log.info("%s", error)
@@ -166,25 +165,25 @@ def _session_on(device: Device, path: Path, threads: int) -> ort.InferenceSessio
 
 
 def _gpu_session(device: Device, path: Path, threads: int, *, quiet: bool) -> ort.InferenceSession:
-    provider, told = PROVIDERS[device][0], io.StringIO()
+    provider, printed = PROVIDERS[device][0], io.StringIO()
     if provider not in available_providers():
         raise DeviceUnavailable(f"device {device!r} is not available: this build has {_named_providers()}")
     ort.set_default_logger_severity(4 if quiet else 2)
     try:
-        with contextlib.redirect_stdout(told):  # what is missing is printed; it belongs into the error
+        with contextlib.redirect_stdout(printed):  # the names of missing libraries, for the error
             ort.preload_dlls()
             session = ort.InferenceSession(str(path), _options(threads), providers=PROVIDERS[device], enable_fallback=0)
     except Exception as error:  # a dozen unrelated types, as for a bad file
-        raise DeviceUnavailable(_unusable(device, str(error), told.getvalue())) from error
+        raise DeviceUnavailable(_explain(device, str(error), printed.getvalue())) from error
     finally:
         ort.set_default_logger_severity(2)
-    # A provider whose libraries are missing is passed over without an error.
+    # ONNX Runtime skips a provider whose libraries are missing without an error.
     if (taken := session.get_providers()[0]) != provider:
-        raise DeviceUnavailable(_unusable(device, f"ONNX Runtime took {taken} instead", told.getvalue()))
+        raise DeviceUnavailable(_explain(device, f"ONNX Runtime took {taken} instead", printed.getvalue()))
     return session
 
 
-def _unusable(device: Device, trouble: str, printed: str) -> str:
+def _explain(device: Device, trouble: str, printed: str) -> str:
     reasons = "; ".join(line.strip() for line in [*trouble.splitlines(), *printed.splitlines()] if line.strip())
     return (
         f"device {device!r} is not available: {PROVIDERS[device][0]} could not be loaded ({reasons}); this build has "
@@ -193,27 +192,25 @@ def _unusable(device: Device, trouble: str, printed: str) -> str:
 
 
 def _named_providers() -> str:
-    return (
-        f"{', '.join(available_providers())}, of which CPUExecutionProvider (WBC_DEVICE=cpu) needs no further library"
-    )
+    return f"{', '.join(available_providers())}; CPUExecutionProvider (WBC_DEVICE=cpu) needs no further library"
 
 
 def _cpu_session(path: Path, threads: int) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(path), _options(threads), providers=PROVIDERS["cpu"])
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types for a bad file
-        raise BundleCorrupted(f"{path} is no graph for ONNX Runtime {ort.__version__}: {error}") from error
+        raise BundleCorrupted(f"{path} is not a graph that ONNX Runtime {ort.__version__} can load: {error}") from error
 
 
 def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or cpu_quota()
     options.inter_op_num_threads = 1
-    # Idle threads that spin would take the cores from decoding and filtering.
+    # Spinning idle threads would slow down decoding and filtering.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
 def available_providers() -> list[str]:
-    """Execution providers that this build of ONNX Runtime has; whether their hardware is here is another matter."""
+    """Return the execution providers of this build of ONNX Runtime; their hardware may be missing."""
     return list(ort.get_available_providers())

@@ -1,4 +1,4 @@
-"""The five leukocyte classes, their order and their morphology. Stated here and nowhere else."""
+"""The five leukocyte classes, their order and their morphology."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Morphology:
-    """What a reader expects of a class in a Romanowsky-stained film.
+    """Typical appearance of a class in a Romanowsky-stained film.
 
     Source: the descriptions common to haematology atlases (CLSI H20-A2 names the classes);
     sizes are diameters in micrometres on a dried film, shares are of all leukocytes in adults.
@@ -61,14 +61,14 @@ CLASSES: tuple[str, ...] = tuple(MORPHOLOGY)
 
 AUX_POSITIVE = "Neutrophil"
 AUX_NEGATIVE = "Lymphocyte"
-"""The two classes that the auxiliary binary head tells apart; its logit is positive for the first."""
+"""The two classes that the auxiliary binary head separates; its logit is positive for the first."""
 
 
 def index_of(name: str) -> int:
-    """Position of a class in `CLASSES`, whatever the letter case of its name.
+    """Return the position of a class in `CLASSES`, ignoring letter case.
 
     Raises:
-        ValueError: the name is none of the five classes.
+        ValueError: there is no such class.
     """
     for index, label in enumerate(CLASSES):
         if label.lower() == name.lower():

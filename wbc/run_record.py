@@ -17,12 +17,11 @@ VERSIONED = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless", "p
 """Packages whose version a run notes, where they are installed."""
 
 
-class TrainingRecord(BaseModel):
-    """What export needs to know of a run; `training.json` beside `model.keras`.
+class TrainingSummary(BaseModel):
+    """Configuration, data and scores of a training run.
 
     Attributes:
         config: the resolved configuration.
-        preprocessing: all that decides what the network sees.
         train_counts: images a class that were learnt from.
         val_counts: images a class that the epoch was chosen by.
         best_epoch: number of the epoch whose weights were kept, counted through both phases from 1.
@@ -43,7 +42,6 @@ class TrainingRecord(BaseModel):
     """
 
     config: dict[str, Any]
-    preprocessing: Preprocessing
     train_counts: dict[str, int]
     val_counts: dict[str, int]
     best_epoch: int
@@ -60,6 +58,16 @@ class TrainingRecord(BaseModel):
     averaged: list[dict[str, Any]] = []
     start_share: float = 0.0
     left_out: dict[str, Any] = {}
+
+
+class TrainingRecord(TrainingSummary):
+    """Summary of a run with its preprocessing; `training.json` next to `model.keras`, read by export.
+
+    Attributes:
+        preprocessing: all that decides what the network sees.
+    """
+
+    preprocessing: Preprocessing
 
 
 def versions(backend: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wbc.adaptation.review import ReviewReason
 from wbc.analysis import Analysis
+from wbc.analyzer import Analyzer
 from wbc.bundle import Bundle
 from wbc.differential import Share, differential
 from wbc.explain.report import Report
@@ -63,7 +64,7 @@ class ModelInfo(BaseModel):
     provider: str | None = Field(None, description="active execution provider; null until the classifier has started")
 
     @classmethod
-    def of(cls, bundle: Bundle, *, graph: Graph = "fp32", provider: str | None = None) -> ModelInfo:
+    def of(cls, bundle: Bundle, *, graph: Graph = "fp32", provider: str | None = None) -> Self:
         """Describe a bundle."""
         manifest = bundle.manifest
         return cls(
@@ -77,6 +78,11 @@ class ModelInfo(BaseModel):
             graph=graph,
             provider=provider,
         )
+
+    @classmethod
+    def from_analyzer(cls, analyzer: Analyzer) -> Self:
+        """Describe the model of an analyzer."""
+        return cls.of(analyzer.bundle, graph=analyzer.graph, provider=analyzer.provider)
 
 
 class Prediction(BaseModel):

@@ -44,7 +44,7 @@ def test_latency(tiny_bundle: Path, tmp_path: Path) -> None:
 def test_latency_of_a_graph_that_is_not_there(tiny_bundle: Path) -> None:
     done = CliRunner().invoke(main, ["bench", "latency", "--quick", "--bundle", str(tiny_bundle), "--graph", "fp16"])
     assert done.exit_code == 1
-    assert "offers no fp16 graph" in done.output
+    assert "has no fp16 graph" in done.output
 
 
 def test_preprocessing(tmp_path: Path) -> None:

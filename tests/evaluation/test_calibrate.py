@@ -53,8 +53,10 @@ def test_the_temperature_makes_the_overconfident_modest(calibrated: Bundle, data
     labels = np.array([0] * 9 + [1])
     assert negative_log_likelihood(logits, labels, manifest.temperature) < negative_log_likelihood(logits, labels)
     assert manifest.temperature > 1.5
-    assert manifest.training["calibrated"]["val_accuracy"] == 0.9
-    assert manifest.training["calibrated"]["val_nll_after"] < manifest.training["calibrated"]["val_nll_before"]
+    assert manifest.training is not None
+    calibrated = manifest.training.calibrated
+    assert calibrated["val_accuracy"] == 0.9
+    assert calibrated["val_nll_after"] < calibrated["val_nll_before"]
 
 
 def test_prior_and_views_are_fitted(calibrated: Bundle) -> None:

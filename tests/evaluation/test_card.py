@@ -78,7 +78,9 @@ def test_the_card_says_what_it_is_for_and_where_the_data_is_from(written: Path) 
 def test_the_card_says_of_which_runs_the_weights_are_the_mean(written: Path) -> None:
     manifest, result = Bundle.load(written).manifest, read_evaluation(written / EVALUATION)
     assert "mean of" not in render(manifest, result)
-    training = {**manifest.training, "averaged": [{"seed": 4}, {"seed": 7}], "start_share": 0.25}
+    assert manifest.training is not None
+    averaged = {"averaged": [{"seed": 4}, {"seed": 7}], "start_share": 0.25}
+    training = manifest.training.model_copy(update=averaged)
     card = render(manifest.model_copy(update={"training": training}), result)
     assert "mean of 2 training runs (seeds 4, 7), 25% of it the weights that they began with" in card
 

@@ -311,7 +311,7 @@ class TestBundle:
         assert not (tmp_path / "evaluation.json").exists()
         assert not (tmp_path / "MODEL_CARD.md").exists()
         assert (tmp_path / "notes.txt").read_text() == "mine"
-        assert "single precision" in json.dumps(bundle.manifest.training)
+        assert "single precision" in bundle.manifest.model_dump_json(include={"training"})
 
 
 class TestCommand:

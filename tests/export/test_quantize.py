@@ -120,7 +120,7 @@ class TestGate:
         assert any(re.search(words, failure) for failure in result.failures)
         assert not (bundle / "model.int8.onnx").exists()
         assert Bundle.load(bundle).manifest == former.manifest
-        with pytest.raises(BundleMissing, match="offers no int8 graph; it has fp32"):
+        with pytest.raises(BundleMissing, match="has no int8 graph, only fp32"):
             OnnxClassifier.of(Bundle.load(bundle), graph="int8")
 
 

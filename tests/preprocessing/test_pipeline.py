@@ -168,7 +168,7 @@ def apart(first: Preprocessing, second: Preprocessing) -> int:
 
 class TestProbe:
     def test_48_levels_that_are_the_same_in_every_process(self) -> None:
-        here = probe(Preprocessor(spec("v1")))
+        here = probe(Preprocessor(Preprocessing(variant="v1")))
         assert len(here) == 48
         assert all(0 <= level <= 255 for level in here)
         command = (

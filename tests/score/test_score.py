@@ -18,10 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.evaluation.toy import write_toy_bundle
-from wbc.analysis import Pipeline
+from wbc.analyzer import Analyzer
 from wbc.bundle import Bundle
 from wbc.cli import main
-from wbc.inference import OnnxClassifier
 from wbc.labels import CLASSES
 from wbc.score.store import SCHEMA, Store
 
@@ -44,24 +43,37 @@ def result(toy: Bundle, cells: Path, tmp_path_factory: pytest.TempPathFactory) -
 class TestRows:
     def test_exit_code_and_summary(self, result: tuple[Result, Path]) -> None:
         assert result[0].exit_code == 0, result[0].output
-        assert "32 images, 0 had a row already, 31 answered, 1 of them for review, 1 with an error" in result[0].output
+        assert (
+            "33 images, 0 had a row already, 31 classified, 1 of them for review, 2 with an error" in result[0].output
+        )
 
     def test_one_row_a_file(self, result: tuple[Result, Path], cells: Path) -> None:
         names = [row["path"] for row in rows_of(result[1])]
         assert names == sorted(names)
-        assert set(names) == {p.relative_to(cells).as_posix() for p in cells.rglob("*.png") if p.exists()}
+        assert set(names) == {p.relative_to(cells).as_posix() for p in cells.rglob("*.png")}
+
+    def test_folder_is_a_data_set(self, result: tuple[Result, Path]) -> None:
+        assert pq.read_table(result[1]).num_rows == 33
+
+    def test_name_that_is_not_utf8(self, toy: Bundle, cells: Path, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        name = os.fsencode(tmp_path / "in") + b"/K\xf6nig.png"
+        Path(os.fsdecode(name)).write_bytes((cells / "unsure.png").read_bytes())
+        assert score(tmp_path / "in", "--output", tmp_path / "out", "--bundle", toy.path).exit_code == 0
+        (row,) = rows_of(tmp_path / "out")
+        assert (row["path"], row["class"]) == ("K\\xf6nig.png", "Monocyte")
 
     def test_columns(self, result: tuple[Result, Path]) -> None:
         (part,) = result[1].glob("part-*.parquet")
         assert pq.read_schema(part).equals(SCHEMA)
 
     def test_answers_are_those_of_the_served_path(self, result: tuple[Result, Path], toy: Bundle, cells: Path) -> None:
-        pipeline, classifier = Pipeline(toy), OnnxClassifier.of(toy)
+        analyzer = Analyzer.load(toy)
         for row in rows_of(result[1]):
             if row["error"] is not None:
                 continue
             data = (cells / row["path"]).read_bytes()
-            found = pipeline.analyze(data, classifier)
+            found = analyzer.analyze(data)
             assert row["class"] == found.label
             assert row["confidence"] == pytest.approx(found.confidence, abs=1e-6)
             assert [row[f"probability_{c}"] for c in CLASSES] == pytest.approx(found.probabilities.tolist(), abs=1e-6)
@@ -72,7 +84,8 @@ class TestRows:
             assert (row["model_version"], row["bundle_sha256"], row["graph"]) == ("toy 1", toy.sha256, "fp32")
 
     def test_error_row(self, result: tuple[Result, Path]) -> None:
-        (row,) = (row for row in rows_of(result[1]) if row["error"] is not None)
+        row, gone = (row for row in rows_of(result[1]) if row["error"] is not None)
+        assert (gone["path"], gone["error_code"], gone["sha256"]) == ("gone.png", "unreadable_file", None)
         assert (row["path"], row["error_code"]) == ("broken.png", "unsupported_format")
         assert "images are accepted" in row["error"]
         assert row["sha256"] == hashlib.sha256(b"no image").hexdigest()
@@ -96,14 +109,14 @@ class TestAgain:
         before = {path: path.stat().st_mtime_ns for path in result[1].iterdir()}
         again = score(cells, "--output", result[1], "--bundle", toy.path)
         assert again.exit_code == 0
-        assert "32 had a row already, 0 answered" in again.output
+        assert "33 had a row already, 0 classified" in again.output
         assert {path: path.stat().st_mtime_ns for path in result[1].iterdir()} == before
 
     def test_other_bundle(self, result: tuple[Result, Path], cells: Path, tmp_path: Path) -> None:
         other = write_toy_bundle(tmp_path / "other", version="2")
         refused = score(cells, "--output", result[1], "--bundle", other.path)
         assert refused.exit_code == 1
-        assert "which needs a folder of its own [bundle_mismatch]" in refused.output
+        assert "[bundle_mismatch]" in refused.output
         assert {row["bundle_sha256"] for row in rows_of(result[1])} != {other.sha256}
 
     def test_other_input(self, result: tuple[Result, Path], toy: Bundle, cells: Path) -> None:
@@ -116,11 +129,11 @@ class TestAgain:
         score(tmp_path / "in", "--output", tmp_path / "out", "--bundle", toy.path)
         shutil.copy(cells / "unsure.png", tmp_path / "in" / "new.png")
         again = score(tmp_path / "in", "--output", tmp_path / "out", "--bundle", toy.path)
-        assert "7 images, 6 had a row already, 1 answered" in again.output
+        assert "7 images, 6 had a row already, 1 classified" in again.output
         assert sorted(row["path"] for row in rows_of(tmp_path / "out")) == [*(f"{n}.png" for n in range(6)), "new.png"]
 
     def test_two_runs_at_once(self, result: tuple[Result, Path], toy: Bundle, cells: Path) -> None:
-        made_of = json.loads((result[1] / "score.json").read_text())
+        made_of = json.loads((result[1] / "_score.json").read_text())
         with Store(result[1], made_of).locked():
             refused = score(cells, "--output", result[1], "--bundle", toy.path)
         assert refused.exit_code == 1
@@ -165,8 +178,8 @@ class TestReport:
         runs = json.loads(report.read_text())["runs"]
         assert [(run["engine"], run["workers"]) for run in runs] == [("local", 1), ("local", 2)]
         for run in runs:
-            assert run["images_per_second"] == pytest.approx(32 / run["wall_s"], rel=0.05)
-            assert (run["answered"], run["errors"]) == (31, {"unsupported_format": 1})
+            assert run["images_per_second"] == pytest.approx(33 / run["wall_s"], rel=0.05)
+            assert (run["answered"], run["errors"]) == (31, {"unreadable_file": 1, "unsupported_format": 1})
 
     def test_resumed_run_is_not_reported(self, result: tuple[Result, Path], toy: Bundle, cells: Path) -> None:
         refused = score(cells, "--output", result[1], "--bundle", toy.path, "--report", result[1] / "report.json")
@@ -179,9 +192,9 @@ class TestReport:
     [
         ([], 2, "Missing argument 'INPUT'"),
         (["nowhere"], 2, "Missing option '--output'"),
-        (["nowhere", "--output", "{out}"], 1, "nowhere is no folder, no file of paths and no glob"),
+        (["nowhere", "--output", "{out}"], 1, "nowhere is not a folder"),
         (["nowhere", "--output", "{out}", "--engine", "spark"], 2, "'spark' is not one of"),
-        (["nowhere", "--output", "{out}", "--batch-size", "0"], 2, "0 is not in the range"),
+        (["nowhere", "--output", "{out}", "--batch-size", "0"], 2, "greater than or equal to 1"),
     ],
 )
 def test_usage(tmp_path: Path, args: list[str], code: int, words: str) -> None:

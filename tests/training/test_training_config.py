@@ -15,7 +15,7 @@ from wbc.errors import InvalidParameter
 
 PUBLISHED = [
     "--data-root",
-    "--train-split",
+    "--source",
     "--val-fraction",
     "--seed",
     "--img-size",

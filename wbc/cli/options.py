@@ -1,8 +1,8 @@
-"""Command-line options made from the fields of a pydantic model, and the model made from them and a file."""
+"""Options shared by several commands, and options generated from the fields of a pydantic model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -16,8 +16,34 @@ Model = TypeVar("Model", bound=BaseModel)
 Decorated = Callable[..., Any]
 
 
+FOLDER = click.Path(file_okay=False, path_type=Path)
+IMAGES = click.argument("images", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+BUNDLE = click.option("--bundle", type=FOLDER, help="Folder of the model bundle.  [default: WBC_BUNDLE]")
+
+
+def find_images(paths: Sequence[Path]) -> list[Path]:
+    """Return the named files and the image files in the named folders; report on stderr how many files were left out.
+
+    Raises:
+        click.BadParameter: there is no image file.
+    """
+    from wbc.files import list_images, printable
+    from wbc.images import SUFFIXES
+
+    files, others = list[Path](), 0
+    for path in paths:
+        found, left_out = list_images(path) if path.is_dir() else ([path], 0)
+        files, others = files + found, others + left_out
+    if others:
+        click.echo(f"{others} files not named like an image", err=True)
+    if not files:
+        names = ", ".join(map(printable, paths))
+        raise click.BadParameter(f"no image file in {names}; expected {', '.join(sorted(SUFFIXES))}")
+    return files
+
+
 class OrNone(click.ParamType[Any]):
-    """A value, or the word `none`."""
+    """A value or the word `none`."""
 
     def __init__(self, inner: click.ParamType[Any]) -> None:
         self.inner, self.name = inner, f"{inner.name}|none"
@@ -27,12 +53,12 @@ class OrNone(click.ParamType[Any]):
 
 
 def flag(name: str) -> str:
-    """The option of a field: `crop_prob` is `--crop-prob`."""
+    """Return the option of a field: `crop_prob` becomes `--crop-prob`."""
     return "--" + name.replace("_", "-")
 
 
 def options(model: type[BaseModel], *, without: Iterable[str] = ()) -> Callable[[Decorated], Decorated]:
-    """A decorator that gives a click command one option for each field of a model."""
+    """Return a decorator that adds one option per field of a model to a click command."""
     left_out = set(without)
 
     def decorate(command: Decorated) -> Decorated:
@@ -45,7 +71,7 @@ def options(model: type[BaseModel], *, without: Iterable[str] = ()) -> Callable[
 
 
 def given(context: click.Context, model: type[BaseModel]) -> dict[str, Any]:
-    """The fields that stand on the command line, with their values."""
+    """Return the fields that were set on the command line, with their values."""
     return {
         name: value
         for name, value in context.params.items()
@@ -54,10 +80,10 @@ def given(context: click.Context, model: type[BaseModel]) -> dict[str, Any]:
 
 
 def build(model: type[Model], values: dict[str, Any]) -> Model:
-    """The model, or a usage error that names the option.
+    """Build the model from option values.
 
     Raises:
-        click.BadParameter: a value that the model does not accept.
+        click.BadParameter: the model rejects a value; the error names the option.
     """
     try:
         return model(**values)
@@ -73,13 +99,15 @@ def _option(name: str, field: FieldInfo) -> Callable[[Decorated], Decorated]:
     description = field.description or ""
     help_text = description[:1].upper() + description[1:]
     if field.annotation is bool:
-        # A switch is named for what it does: `--disable-x` where it is off, `--x/--no-x` where it is on.
+        # `--x` for a switch that is off by default, `--x/--no-x` for one that is on.
         names = f"{flag(name)}/--no-{name.replace('_', '-')}" if field.default else flag(name)
         return click.option(names, name, is_flag=True, default=bool(field.default), help=f"{help_text}.")
     if get_origin(field.annotation) is tuple:
         kind = _type(get_args(field.annotation)[0])
         return click.option(flag(name), name, type=kind, multiple=True, help=f"{help_text}.  [{_default(field)}]")
     kind = _type(field.annotation)
+    if field.is_required():
+        return click.option(flag(name), name, type=kind, required=True, help=f"{help_text}.")
     return click.option(flag(name), name, type=kind, default=None, help=f"{help_text}.  [{_default(field)}]")
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wbc.cpu import cpu_quota
 from wbc.data.cache import ImageCache
 from wbc.errors import DataError, InputError
-from wbc.images import SUFFIXES
+from wbc.files import is_image_name
 from wbc.labels import CLASSES, index_of
 from wbc.preprocessing.pipeline import Preprocessor
 
@@ -135,7 +135,7 @@ def read_split(root: Path, name: str, limit: int = 0) -> Split:
             index = index_of(child.name)
         except ValueError as error:
             raise DataError(f"{child}: {error}") from error
-        found[index] += sorted(p for p in child.iterdir() if p.suffix.lower() in SUFFIXES)
+        found[index] += sorted(p for p in child.iterdir() if is_image_name(p))
     paths: list[Path] = []
     labels: list[int] = []
     for index in sorted(found):

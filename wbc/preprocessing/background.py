@@ -12,11 +12,14 @@ WHITE = 238
 PERCENTILE = 85
 """Percentile of each channel that counts as background: glass is bright and covers a sixth of most pictures."""
 
-GRID = 48
-"""Longer side, in pixels, at which the background is estimated."""
+GRID, TILES = 48, 6
+"""Longer side in pixels at which the background is estimated, and tiles along each side of that."""
 
-RIDGE = 0.02
+RIDGE = 0.005
 """Penalty on the slopes of the background, share of the sum of squares: little glass moves the surface little."""
+
+DARK = 0.05
+"""Optical density (natural) below the surface from which a tile is taken for cells and not for glass."""
 
 
 def white_balance(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -37,8 +40,8 @@ def background(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Estimate the light that reaches the camera through bare glass, on a coarse grid.
 
     Illumination and camera gains are factors, so the surface is a quadratic polynomial of the position in the
-    logarithm, fitted by least squares to the brightest two fifths of the pixels; it follows vignetting and coloured
-    light. Its level is the 85th percentile of each channel over the surface.
+    logarithm; it follows vignetting and coloured light. It is fitted by least squares to the 85th percentiles of tiles,
+    those that are darker than the surface left out. Its level is the 85th percentile of each channel over the surface.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -50,16 +53,25 @@ def background(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     scale = GRID / max(height, width)
     size = (max(2, round(width * scale)), max(2, round(height * scale)))
     logs = np.log(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) + 1.0)
-    rows, columns = np.meshgrid(np.linspace(-1, 1, size[1]), np.linspace(-1, 1, size[0]), indexing="ij")
-    terms = np.stack([rows, columns, rows**2, columns**2, rows * columns], axis=-1).reshape(-1, 5)
+    terms = _terms(size[1], size[0])
+    parts = [np.array_split(np.arange(n), min(TILES, n)) for n in logs.shape[:2]]
+    tiles = [(rows[:, None] * size[0] + columns).ravel() for rows in parts[0] for columns in parts[1]]
     pixels = logs.reshape(-1, 3)
-    surface = np.zeros_like(pixels)
-    for _ in range(3):
-        flat = pixels - surface
-        bright = flat.sum(axis=1) >= np.percentile(flat.sum(axis=1), 60)
-        centred = terms[bright] - terms[bright].mean(axis=0)
-        left = centred.T @ centred + RIDGE * len(pixels) * np.eye(5)
-        slopes = np.linalg.solve(left, centred.T @ (pixels[bright] - pixels[bright].mean(axis=0)))
-        surface = terms @ slopes
+    levels = np.stack([np.percentile(pixels[tile], PERCENTILE, axis=0) for tile in tiles])
+    places = np.stack([terms[tile].mean(axis=0) for tile in tiles])
+    glass, slopes = np.ones(len(tiles), np.bool_), np.zeros((5, 3))
+    for _ in range(4):
+        centred = places[glass] - places[glass].mean(axis=0)
+        left = centred.T @ centred + RIDGE * len(tiles) * np.eye(5)
+        slopes = np.linalg.solve(left, centred.T @ (levels[glass] - levels[glass].mean(axis=0)))
+        flat = (levels - places @ slopes).mean(axis=1)
+        glass = flat >= min(np.percentile(flat, 85) - DARK, np.percentile(flat, 60))
+    surface = terms @ slopes
     level = np.percentile(pixels - surface, PERCENTILE, axis=0)
     return np.asarray(np.exp(surface + level) - 1.0, np.float32).reshape(logs.shape)
+
+
+def _terms(height: int, width: int) -> NDArray[np.float64]:
+    """Position and its squares, (height * width, 5), from -1 to 1."""
+    rows, columns = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    return np.stack([rows, columns, rows**2, columns**2, rows * columns], axis=-1).reshape(-1, 5)

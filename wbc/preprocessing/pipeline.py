@@ -18,6 +18,9 @@ from wbc.preprocessing.foreground import Foreground, find_foreground
 from wbc.preprocessing.framing import Framing, frame, window_of
 from wbc.preprocessing.stain import MacenkoReference, ReinhardReference, reinhard
 
+DISPLAY = 224
+"""Least side, in pixels, of the window that a person is shown."""
+
 
 class Preprocessing(BaseModel):
     """All that decides what the network sees; written by training, kept in the bundle.
@@ -61,7 +64,8 @@ class Prepared:
     """One image on its way into the network.
 
     Attributes:
-        display: uint8 (S, S, 3), the framed picture before colour is touched: what a person is shown.
+        display: uint8 (D, D, 3), the framed picture before colour is touched, at least `DISPLAY` pixels wide where the
+            framing is `window`: what a person is shown.
         model_input: uint8 (S, S, 3), what the network sees.
         foreground: the found cell, in pixels of the frame.
         cell_diameter: of the found cell, in pixels of the picture; 0 where none was found.
@@ -85,23 +89,27 @@ class Preprocessor:
         """Prepare one picture, uint8 (H, W, 3)."""
         balanced = self.balance(rgb)
         found = find_foreground(balanced)
-        display, moved = self.frame(rgb, found)
-        framed = self.frame(balanced, found)[0] if self.spec.white_balance else display
+        size, window_mode = self.spec.size, self.spec.framing.mode == "window"
+        display, moved = self.frame(rgb, found, max(size, DISPLAY) if window_mode else size)
+        same = len(display) == size and not self.spec.white_balance
+        framed = display if same else self.frame(balanced, found)[0]
         return Prepared(display, self.normalise(framed), moved, found.cell_diameter, found.nucleus_diameter)
 
     def balance(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture as the finder and the network see its colours, uint8 (H, W, 3)."""
         return white_balance(rgb) if self.spec.white_balance else rgb
 
-    def frame(self, rgb: NDArray[np.uint8], found: Foreground | None = None) -> tuple[NDArray[np.uint8], Foreground]:
-        """The framed picture, uint8 (S, S, 3), and the cell found in it."""
-        found = find_foreground(rgb) if found is None else found
+    def frame(
+        self, rgb: NDArray[np.uint8], found: Foreground | None = None, size: int | None = None
+    ) -> tuple[NDArray[np.uint8], Foreground]:
+        """The framed picture, uint8 (size, size, 3), and the cell in it; the size is the network's if not given."""
+        found, size = find_foreground(rgb) if found is None else found, size or self.spec.size
         if self.spec.framing.mode == "window":
             outside = WHITE if self.spec.white_balance else None
-            display, to_window = window(rgb, *window_of(self.spec.framing, found), self.spec.size, outside=outside)
+            display, to_window = window(rgb, *window_of(self.spec.framing, found), size, outside=outside)
         else:
-            display, to_window = frame(rgb, self.spec.size, self.spec.framing, found)
-        return display, _moved(found, to_window, self.spec.size)
+            display, to_window = frame(rgb, size, self.spec.framing, found)
+        return display, _moved(found, to_window, size)
 
     def surroundings(self, rgb: NDArray[np.uint8], zoom: float, size: int) -> NDArray[np.uint8]:
         """A window `zoom` times as wide, on balanced colours, uint8 (size, size, 3): what augmentation starts from."""

@@ -1,1 +1,1 @@
-"""Many images at once: `wbc score`, on one machine or on a Ray cluster."""
+"""`wbc score`: many images, on one machine or on a Ray cluster."""

@@ -1,4 +1,4 @@
-"""Which files are to be scored, and the name that each has in the result."""
+"""Files to score and their names in the result."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wbc.errors import InvalidParameter
+from wbc.files import is_image_name, list_images, printable, read_list
 from wbc.images import SUFFIXES
 
 
@@ -15,46 +16,56 @@ class Source:
     """One file to score.
 
     Attributes:
-        name: its path relative to the input, with forward slashes: the key of its row.
-        path: where it lies.
+        name: path relative to the input, with forward slashes: the key of its row.
+        path: location of the file.
     """
 
     name: str
     path: Path
 
 
-def find_sources(given: str) -> list[Source]:
-    """The files that an input names, sorted by name, each once.
+def find_sources(given: str) -> tuple[list[Source], int]:
+    """Find the files of an input.
 
     Args:
-        given: a folder, whose image files at any depth are meant and named relative to it; or a text file with a path a
-            line, relative to that file's folder and named as written; or a glob (`**` is any depth), whose matches are
-            named relative to its part before the first wildcard.
+        given: a folder, searched at any depth, its files named relative to it; or a text file with one path per line,
+            relative to its folder and named as written; or a glob pattern (`**` is any depth), its matches named
+            relative to the part before the first wildcard.
+
+    Returns:
+        The files, sorted by name, each once, and the number of files that are not named like an image.
 
     Raises:
-        InvalidParameter: there is no such thing, or no image in it.
+        InvalidParameter: no such input, or no image in it.
     """
-    path = Path(given)
+    path, others = Path(given), 0
     if path.is_dir():
-        found = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if _is_image(p)}
-    elif path.is_file() and not _is_image(path):
-        lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-        found = {line: path.parent / line for line in lines if line}
+        images, others = list_images(path)
+        found = {_relative(image, path): image for image in images}
+    elif path.is_file() and not is_image_name(path):
+        found = {line: path.parent / line for line in read_list(path)}
+        if found and not any(image.is_file() for image in found.values()):
+            raise InvalidParameter(
+                f"none of the {len(found)} paths in {printable(path)} exists; expected one path per line, relative to "
+                "the folder of the list"
+            )
     elif glob.has_magic(given):
-        root, pattern = _parted(path)
-        found = {p.relative_to(root).as_posix(): p for p in root.glob(pattern) if _is_image(p)}
+        root, pattern = _split_pattern(path)
+        matches = [match for match in root.glob(pattern) if match.is_file()]
+        found = {_relative(match, root): match for match in matches if is_image_name(match)}
+        others = len(matches) - len(found)
     else:
-        raise InvalidParameter(f"{given} is no folder, no file of paths and no glob")
+        raise InvalidParameter(f"{printable(given)} is not a folder, a file of paths or a glob pattern")
     if not found:
-        raise InvalidParameter(f"no image in {given}; expected {', '.join(sorted(SUFFIXES))}")
-    return [Source(name, found[name]) for name in sorted(found)]
+        raise InvalidParameter(f"no image in {printable(given)}; expected {', '.join(sorted(SUFFIXES))}")
+    return [Source(name, found[name]) for name in sorted(found)], others
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+def _relative(path: Path, root: Path) -> str:
+    return printable(path.relative_to(root).as_posix())
 
 
-def _parted(path: Path) -> tuple[Path, str]:
-    """The folder before the first wildcard, and the pattern below it."""
+def _split_pattern(path: Path) -> tuple[Path, str]:
+    """Return the folder before the first wildcard and the pattern below it."""
     first = next(number for number, part in enumerate(path.parts) if glob.has_magic(part))
     return Path(*path.parts[:first]), str(Path(*path.parts[first:]))

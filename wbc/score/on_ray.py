@@ -1,10 +1,10 @@
-"""Scoring on a Ray cluster: Ray Data hands batches of paths to a pool of actors, each with a session of its own."""
+"""Scoring on a Ray cluster: Ray Data sends batches of paths to a pool of actors, each with its own session."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,85 +14,98 @@ import ray
 import ray.data
 from numpy.typing import NDArray
 
+from wbc.analyzer import Analyzer
 from wbc.bundle import Bundle
 from wbc.errors import BundleMismatch
 from wbc.score.inputs import Source
-from wbc.score.local import score_batch
-from wbc.score.rows import Row, Scorer, ScorerConfig
+from wbc.score.rows import Row, score_rows
 from wbc.score.store import SCHEMA
-from wbc.settings import keep_usage_private
+from wbc.settings import Settings, keep_usage_private
 
 OBJECT_STORE_BYTES = 256 * 1024 * 1024
-"""Of a cluster that is started here; paths and rows are all that passes through it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where the actors run.
-
-    Attributes:
-        workers: actors.
-        address: of a running cluster; None starts one on this machine and ends it.
-    """
-
-    workers: int
-    address: str | None = None
+"""Object store of a cluster started here; only paths and rows pass through it."""
 
 
 class ScoringActor:
-    """Lives on a worker: loads the bundle once, then answers batches of paths."""
+    """Actor that loads the bundle once and scores batches of paths.
 
-    def __init__(self, bundle: str, config: ScorerConfig) -> None:
-        loaded, wanted = Bundle.load(Path(bundle)), config.bundle.sha256
-        if loaded.sha256 != wanted:
-            raise BundleMismatch(f"{bundle} is bundle {loaded.sha256} on this node; the run is of {wanted}")
-        self._scorer = Scorer(replace(config, bundle=loaded))
+    Args:
+        sha256: expected hash of the bundle.
+        options: fields of `Settings`; they replace the environment of the worker.
+        batch_size: maximum number of views in a forward pass.
+
+    Raises:
+        BundleMismatch: the bundle on this node is another one.
+    """
+
+    def __init__(self, sha256: str, options: dict[str, Any], batch_size: int) -> None:
+        settings = Settings(**options)
+        bundle = Bundle.load(settings.bundle)
+        if bundle.sha256 != sha256:
+            raise BundleMismatch(f"{settings.bundle} is bundle {bundle.sha256} on this node; expected {sha256}")
+        self._analyzer, self._batch_size = Analyzer.load(bundle, settings), batch_size
 
     def __call__(self, batch: dict[str, NDArray[Any]]) -> pa.Table:
-        """Columns `name` and `path` to rows of the result."""
-        names, paths = batch["name"].tolist(), batch["path"].tolist()
-        sources = (Source(name, Path(path)) for name, path in zip(names, paths, strict=True))
-        return pa.Table.from_pylist(score_batch(self._scorer, sources), schema=SCHEMA)
+        """Score the files of the columns `name` and `path`."""
+        paths = (Path(os.fsdecode(path)) for path in batch["path"].tolist())
+        sources = [Source(name, path) for name, path in zip(batch["name"].tolist(), paths, strict=True)]
+        rows = score_rows(self._analyzer, sources, batch_size=self._batch_size, workers=1)
+        return pa.Table.from_pylist(list(rows), schema=SCHEMA)
 
 
-def score_on_ray(sources: Sequence[Source], config: ScorerConfig, cluster: Cluster) -> Iterator[list[Row]]:
-    """Rows of all files, in the order in which they are answered.
+def score_on_ray(
+    sources: Sequence[Source],
+    bundle: Bundle,
+    settings: Settings,
+    *,
+    batch_size: int,
+    workers: int,
+    address: str | None = None,
+) -> Iterator[Row]:
+    """Yield one row per file, in the order in which they are finished.
 
-    Files and bundle are read by the workers, so both have to lie under the same paths on every node. An actor takes one
-    CPU, and its session one thread where the configuration names no number.
+    Workers read files and bundle, which must have the same paths on every node. An actor takes one CPU, and its
+    session one thread unless the settings have another number.
+
+    Args:
+        sources: the files.
+        bundle: the bundle that every worker must have.
+        settings: graph, device, views and threads of the workers.
+        batch_size: maximum number of views in a forward pass.
+        workers: number of actors.
+        address: of a running cluster; None starts one on this machine and stops it.
     """
     started = not ray.is_initialized()
     if started:
-        _start(cluster)
+        _start(workers, address)
+    options = {
+        "bundle": bundle.path.resolve(),
+        "threads": settings.threads or 1,
+        **settings.model_dump(include={"graph", "device", "tta", "max_pixels"}),
+    }
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.WARNING)
-        items = [{"name": source.name, "path": str(source.path.resolve())} for source in sources]
-        blocks = max(cluster.workers, int(np.ceil(len(items) / config.batch_size)))
-        answered = ray.data.from_items(items, override_num_blocks=min(blocks, len(items))).map_batches(
+        items = [{"name": source.name, "path": os.fsencode(source.path.absolute())} for source in sources]
+        blocks = max(workers, int(np.ceil(len(items) / batch_size)))
+        scored = ray.data.from_items(items, override_num_blocks=min(blocks, len(items))).map_batches(
             ScoringActor,
-            fn_constructor_args=(str(config.bundle.path.resolve()), replace(config, threads=config.threads or 1)),
-            batch_size=config.batch_size,
+            fn_constructor_args=(bundle.sha256, options, batch_size),
+            batch_size=batch_size,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(size=cluster.workers),
+            compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,
         )
-        for table in answered.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield pa.table(table).to_pylist()
+        for table in scored.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield from pa.table(table).to_pylist()
     finally:
         if started:
             ray.shutdown()
 
 
-def _start(cluster: Cluster) -> None:
+def _start(workers: int, address: str | None) -> None:
     keep_usage_private()
-    if cluster.address is not None:
-        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.WARNING)
-        return
+    local = {"num_cpus": workers, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     ray.init(
-        num_cpus=cluster.workers,
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
+        log_to_driver=False, logging_level=logging.WARNING, **({"address": address} if address is not None else local)
     )

@@ -1,4 +1,4 @@
-"""The result's folder: Parquet parts that appear whole, and what they were made with."""
+"""Folder of a result: Parquet parts, written atomically, and a record of the run they belong to."""
 
 from __future__ import annotations
 
@@ -34,26 +34,28 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""Columns of the result; an error row has nulls where there is no answer, an answer has nulls for the error."""
+"""Columns of the result; a row has nulls either for the prediction or for the error."""
 
-RUN = "score.json"
-"""File that says what the parts of a folder were made of."""
+RUN = "_score.json"
+"""Record of the bundle, graph, views and input of a result; readers of Parquet folders ignore names with `_`."""
 
 
 class Store:
-    """The folder of one result. A part is complete or not there, so a run can be killed at any time and started again.
+    """Folder of one result. Parts are written atomically, so a run can be killed at any time and resumed.
 
     Args:
-        folder: is made where it is missing.
-        made_of: what every part has to be made of: `bundle_sha256`, `graph` and `input`.
+        folder: created if it does not exist.
+        made_of: origin of every part: `bundle_sha256`, `graph`, `tta` and `input`.
 
     Raises:
-        BundleMismatch: the folder holds the result of another bundle or graph.
-        InvalidParameter: the folder holds the result of another input.
+        BundleMismatch: the folder holds the result of another bundle, graph or number of views.
+        InvalidParameter: the folder holds the result of another input, or is a file.
     """
 
     def __init__(self, folder: Path, made_of: dict[str, str]) -> None:
         self._folder = folder
+        if folder.exists() and not folder.is_dir():
+            raise InvalidParameter(f"{folder} is a file; expected a folder")
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / RUN).is_file():
             self._check(json.loads((folder / RUN).read_text(encoding="utf-8")), made_of)
@@ -63,19 +65,20 @@ class Store:
             new.replace(folder / RUN)
 
     def _check(self, found: dict[str, Any], made_of: dict[str, str]) -> None:
-        for name, error in (("bundle_sha256", BundleMismatch), ("graph", BundleMismatch), ("input", InvalidParameter)):
+        errors = dict.fromkeys(("bundle_sha256", "graph", "tta"), BundleMismatch) | {"input": InvalidParameter}
+        for name, error in errors.items():
             if found.get(name) != made_of[name]:
                 raise error(
                     f"{self._folder} holds a result of {name}={found.get(name)}; received {name}={made_of[name]}, "
-                    "which needs a folder of its own"
+                    "which needs another folder"
                 )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one run; the system lets go of it when the process ends, however it ends.
+        """Lock the folder for one run; the operating system releases the lock when the process ends.
 
         Raises:
-            InvalidParameter: another run holds it.
+            InvalidParameter: another run has locked it.
         """
         with (self._folder / RUN).open(encoding="utf-8") as file:
             try:
@@ -85,19 +88,19 @@ class Store:
             yield
 
     def parts(self) -> list[Path]:
-        """Complete parts, in the order of their making."""
+        """Return the complete parts, oldest first."""
         return sorted(self._folder.glob("part-*.parquet"))
 
     def names(self) -> set[str]:
-        """Names of the files that have a row."""
+        """Return the names of the files that have a row."""
         return {name for part in self.parts() for name in pq.read_table(part, columns=["path"])["path"].to_pylist()}
 
     def table(self) -> pa.Table:
-        """All rows."""
+        """Return all rows."""
         return pa.concat_tables([SCHEMA.empty_table(), *(pq.read_table(part) for part in self.parts())])
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Add a part with these rows."""
+        """Add a part."""
         last = max((int(part.stem.removeprefix("part-")) for part in self.parts()), default=-1)
         target = self._folder / f"part-{last + 1:06d}.parquet"
         new = self._folder / f".{target.name}"
