@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +13,12 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.remote.webelement import WebElement
 
+from wbc.http.app import WEB
+
 PATIENCE_S = 30.0
+
+ENGLISH: dict[str, str] = json.loads((WEB / "catalogue.json").read_text(encoding="utf-8"))["en"]
+"""English texts of the page by key."""
 
 
 class Page:

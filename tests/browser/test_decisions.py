@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from .page import Page
+from .page import ENGLISH, Page
 
 NAMES = ["Neutrophil-00", "Neutrophil-01", "Lymphocyte-00", "doubtful-Monocyte", "doubtful-Neutrophil"]
 
@@ -35,8 +35,8 @@ def test_corrections_by_key_change_the_differential_at_once(session: Page) -> No
     assert selected(session) == "doubtful-Monocyte.png"
     session.press("2")
     assert session.text("result-class") == "Eosinophil"
-    assert session.text("standing") == "Corrected by reader"
-    assert session.text("proposal") == "The model proposed Monocyte (52.0%)."
+    assert session.text("standing") == ENGLISH["standing.corrected"]
+    assert session.text("proposal") == ENGLISH["viewer.proposal"].format(**{"class": "Monocyte", "confidence": "52.0%"})
     assert session.counts() == {
         "Basophil": 0, "Eosinophil": 1, "Lymphocyte": 1, "Monocyte": 0, "Neutrophil": 2,
         "Review": 1, "Unclassifiable": 0,
@@ -56,7 +56,7 @@ def test_each_digit_is_its_class(session: Page, key: str, name: str) -> None:
 
 def test_unclassifiable_leaves_the_count(session: Page) -> None:
     session.press("u")
-    assert session.text("standing") == "Marked unclassifiable by reader"
+    assert session.text("standing") == ENGLISH["standing.unclassifiable"]
     assert session.counts()["Unclassifiable"] == 1
     assert session.counts()["Review"] == 1
     assert session.text("total") == "3"
@@ -69,7 +69,7 @@ def test_nothing_is_final_while_a_cell_awaits_review(session: Page) -> None:
     assert session.text("differential-state") == "Preliminary"
     session.press(Keys.ENTER)
     assert session.text("differential-state") == "Final"
-    assert "No cells await review" in session.text("differential-words")
+    assert ENGLISH["differential.none_open"] in session.text("differential-words")
     assert len(session.cells(standing="confirmed")) == 2
     session.press("u")
     session.get("undo").click()
@@ -79,7 +79,7 @@ def test_nothing_is_final_while_a_cell_awaits_review(session: Page) -> None:
 def test_returning_to_the_proposal_reopens_the_review(session: Page) -> None:
     session.press("3")
     session.get("undo").click()
-    session.wait("the review open again", lambda: session.text("standing") == "For review")
+    session.wait("the review open again", lambda: session.text("standing") == ENGLISH["standing.review"])
     assert session.text("differential-state") == "Preliminary"
 
 

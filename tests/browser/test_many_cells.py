@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .page import Page
+from .page import ENGLISH, Page
 from .stub_server import StubServer
 
 
@@ -20,11 +20,11 @@ def test_forty_dropped_with_three_bad_files(
     errors = {error.get_attribute("data-code"): error.text for error in page.all('[data-testid="error"]')}
     assert len(page.all('[data-testid="error"]')) == 3
     assert errors.keys() == {"unsupported_format", "malformed_image"}
-    assert "not an image that the server reads" in errors["unsupported_format"]
+    assert ENGLISH["error.unsupported_format"] in errors["unsupported_format"]
     assert "damaged or incomplete" in errors["malformed_image"]
     assert "PNG" in errors["unsupported_format"], "the server's own words name what it takes"
     assert sum(page.counts().values()) == 37
-    assert "3 files without an answer are not counted" in page.text("differential-words")
+    assert ENGLISH["differential.refused.other"].format(count=3) in page.text("differential-words")
     assert 1 < stub.behaviour.most_in_flight <= 3
 
 
@@ -41,7 +41,7 @@ def test_failed_file_is_retried_alone(page: Page, stub: StubServer, images: dict
     stub.behaviour.failures = 1
     page.choose([images["Neutrophil-00"], images["Lymphocyte-00"], images["Monocyte-00"]])
     page.wait_settled()
-    assert "The model failed on this image" in page.text("error")
+    assert ENGLISH["error.model_error"] in page.text("error")
     sent = len(stub.behaviour.uploads)
     page.get("retry").click()
     page.wait("the third cell", lambda: len(page.cells(status="done")) == 3)
@@ -75,7 +75,7 @@ def test_repeated_file_is_not_counted_twice(page: Page, images: dict[str, Path])
     page.wait_settled()
     page.choose([images["Neutrophil-01"], images["Neutrophil-02"]])
     page.wait("the third cell", lambda: len(page.cells(status="done")) == 3)
-    assert page.text("intake-note") == "1 file is already here and was left out."
+    assert page.text("intake-note") == ENGLISH["intake.repeated.one"].format(count=1)
 
 
 def test_dropped_folder_is_walked_and_other_files_left_out(page: Page, images: dict[str, Path], tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_dropped_folder_is_walked_and_other_files_left_out(page: Page, images: d
     (tmp_path / "smear" / "notes.txt").write_text("not an image")
     page.drop([tmp_path / "smear"])
     page.wait("four cells", lambda: len(page.cells(status="done")) == 4)
-    assert page.text("intake-note") == "1 file of the folder is not an image and was left out."
+    assert page.text("intake-note") == ENGLISH["intake.skipped.one"].format(count=1)
     assert page.cells(name="smear/slide 1/Monocyte-00.png")
 
 

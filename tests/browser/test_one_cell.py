@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from .page import Page
+from .page import ENGLISH, Page
 from .stub_server import StubServer
 
 PAINTED = "const c = document.querySelector(arguments[0]); return c.toDataURL()"
@@ -21,7 +21,7 @@ def test_dropped_cell_shows_class_confidence_and_all_probabilities(page: Page, i
     assert abs(sum(shares.values()) - 1) < 1e-6
     assert max(shares, key=shares.__getitem__) == "Monocyte"
     assert "research use" in page.text("research-use")
-    assert page.text("standing") == "Model’s proposal"
+    assert page.text("standing") == ENGLISH["standing.model"]
     assert page.get("differential").is_displayed() is False
 
 
@@ -40,7 +40,7 @@ def test_report_that_fails_says_so_and_is_asked_for_again(
     page.choose([images["Basophil-00"]])
     page.wait("the failure", lambda: page.get("report").get_attribute("data-state") == "failed")
     assert page.text("result-class") == "Basophil"
-    assert "could not be written" in page.text("report")
+    assert ENGLISH["report.failed"] in page.text("report")
     page.get("report-retry").click()
     page.wait("the report", lambda: page.get("report").get_attribute("data-state") == "done")
 
@@ -62,8 +62,8 @@ def test_review_reasons_focus_and_details_are_words(page: Page, images: dict[str
     page.choose([images["doubtful-Monocyte"]])
     page.wait("the reasons", lambda: page.get("review").is_displayed())
     assert "confidence 0.52 is below 0.80" in page.text("review")
-    assert page.text("standing") == "For review"
-    assert page.text("focus").startswith("81% of the map’s weight lies on the cell, which fills 22% of the frame.")
+    assert page.text("standing") == ENGLISH["standing.review"]
+    assert page.text("focus").startswith(ENGLISH["focus.sentence"].format(ratio="81%", coverage="22%"))
     page.get("details").find_element("css selector", "summary").click()
     assert "33.0 ms" in page.text("details")
     assert "stub 1.0.0" in page.text("details")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .page import Page
+from .page import ENGLISH, Page
 from .stub_server import StubServer
 
 
@@ -25,9 +25,9 @@ def test_empty_page_says_what_to_do(page: Page) -> None:
 def test_server_that_starts_is_waited_for(page: Page, stub: StubServer, images: dict[str, Path]) -> None:
     stub.behaviour.ready = False
     page.reload()
-    assert "getting ready" in banner(page, "not_ready")
+    assert ENGLISH["banner.not_ready.title"] in banner(page, "not_ready")
     page.choose([images["Neutrophil-00"]])
-    page.wait("the cell waits", lambda: page.text("result-class") == "Waiting for analysis")
+    page.wait("the cell waits", lambda: page.text("result-class") == ENGLISH["viewer.waiting"])
     stub.behaviour.ready = True
     page.wait("the class", lambda: page.text("result-class") == "Neutrophil")
     assert page.get("banner").is_displayed() is False
@@ -37,7 +37,7 @@ def test_busy_server_is_given_the_time_it_asks_for(page: Page, stub: StubServer,
     stub.behaviour.overloads = 3
     page.choose(list(images.values())[:5])
     words = banner(page, "overloaded")
-    assert "No action is needed" in words
+    assert ENGLISH["banner.overloaded.text"] in words
     assert stub.behaviour.uploads == []
     page.wait_settled()
     assert len(page.cells(status="done")) == 5
@@ -52,9 +52,9 @@ def test_key_is_asked_for_kept_in_the_tab_and_refused_in_words(
     page.wait("the question", lambda: page.get("key-dialog").is_displayed())
     page.get("key-input").send_keys("wrong")
     page.get("key-save").click()
-    page.wait("the refusal", lambda: "did not accept" in page.text("key-words"))
+    page.wait("the refusal", lambda: ENGLISH["key.refused"] in page.text("key-words"))
     page.get("key-later").click()
-    page.wait("the banner's refusal", lambda: "not accepted" in page.text("banner"))
+    page.wait("the banner's refusal", lambda: ENGLISH["banner.key_refused.title"] in page.text("banner"))
     page.get("enter-key").click()
     page.get("key-input").send_keys("right")
     page.get("key-save").click()
@@ -72,7 +72,7 @@ def test_key_is_asked_for_before_any_image_is_chosen(page: Page, stub: StubServe
     page.wait("the question", lambda: page.get("key-dialog").is_displayed())
     page.get("key-input").send_keys("çok gizli")
     page.get("key-save").click()
-    page.wait("the refusal", lambda: "did not accept" in page.text("key-words"))
+    page.wait("the refusal", lambda: ENGLISH["key.refused"] in page.text("key-words"))
     page.get("key-input").send_keys("right")
     page.get("key-save").click()
     page.wait("the model's name", lambda: page.text("model-line") == "Model stub 1.0.0")
@@ -82,7 +82,7 @@ def test_model_error_is_said_and_retried(page: Page, stub: StubServer, images: d
     stub.behaviour.failures = 1
     page.choose([images["Neutrophil-00"]])
     page.wait("the error", lambda: page.all('[data-testid="error"]'))
-    assert "The model failed on this image" in page.text("error")
+    assert ENGLISH["error.model_error"] in page.text("error")
     page.get("retry").click()
     page.wait("the class", lambda: page.text("result-class") == "Neutrophil")
 
@@ -95,8 +95,8 @@ def test_server_killed_and_back_loses_nothing(page: Page, stub: StubServer, imag
     stub.stop()
     try:
         page.choose([images["Lymphocyte-00"], images["Lymphocyte-01"]])
-        assert "Nothing is lost" in banner(page, "unreachable")
-        assert page.text("server-state") == "No connection"
+        assert ENGLISH["banner.unreachable.text"] in banner(page, "unreachable")
+        assert page.text("server-state") == ENGLISH["server.unreachable"]
         assert page.counts()["Eosinophil"] == 1, "the correction stays"
         page.press("3")
         assert page.counts()["Lymphocyte"] == 1, "a reader goes on without a server"

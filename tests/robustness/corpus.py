@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from tests.robustness.bad_images import bad_images, largest
+from tests.robustness.bad_images import bad_images, black
 from tests.robustness.bad_requests import BadRequest, bad_requests
 from tests.robustness.wire import CLOSED, Answer, send, upload
 from wbc.settings import REPOSITORY
@@ -25,8 +25,8 @@ def corpus() -> tuple[BadRequest, ...]:
 
 @lru_cache(maxsize=1)
 def large_upload() -> bytes:
-    """A request with the largest image that is accepted."""
-    return upload(largest())
+    """Create a request with the largest accepted image."""
+    return upload(black())
 
 
 def tried(port: int, case: BadRequest) -> tuple[Answer | None, str | None]:

@@ -1,8 +1,8 @@
-/** The server, as the page speaks to it. The only file that calls `fetch` for an answer. */
+/** HTTP client. The only file that calls the server with `fetch`. */
 
 import { tabSecrets } from "./remember.js";
 
-/** The server answered, and not with what was asked. `message` is its own sentence. */
+/** An error response; `message` is the server's. */
 export class ApiError extends Error {
   constructor(status, code, message, retryAfterS = null) {
     super(message);
@@ -12,7 +12,7 @@ export class ApiError extends Error {
   }
 }
 
-/** No answer came: the network or the server is gone, or the connection broke while sending. */
+/** No response: the network or the server is unavailable, or the connection broke while sending. */
 export class Unreachable extends Error {
   code = "unreachable";
 }
@@ -22,13 +22,13 @@ export const apiKey = {
   set: (value) => tabSecrets.set("api-key", value),
 };
 
-/** Longer than the server allows itself; an answer that takes more than this will not come. */
+/** Longer than the server's own timeout. */
 const PATIENCE_MS = 120_000;
 
 async function call(path, options = {}) {
   const patience = AbortSignal.timeout(PATIENCE_MS);
   const key = apiKey.get();
-  // A header holds no other characters; `fetch` would fail as if the network were gone.
+  // Headers allow no other characters; `fetch` would fail as if the network were unavailable.
   if (key && !/^[\x20-\x7e]+$/.test(key)) throw new ApiError(401, "unauthorized", "");
   let response;
   let body;
@@ -53,7 +53,7 @@ function errorOf(response, body) {
   try {
     said = JSON.parse(body) ?? {};
   } catch {
-    // A proxy in between answers in HTML: its status has to do.
+    // A proxy may respond in HTML; only its status is used.
   }
   const seconds = Number.parseFloat(response.headers.get("Retry-After"));
   return new ApiError(
@@ -89,20 +89,20 @@ function upload(path, file, signal) {
   return call(path, { method: "POST", body: form, signal });
 }
 
-/** Class, probabilities and maps of one image; the report is asked for apart, so that nobody waits for it. */
+/** Classify one image; the report is requested separately so that the class is not delayed. */
 export async function predict(file, language, signal) {
   const result = parsed(await upload(`predict?explain=false&language=${language}`, file, signal));
   if (!result?.class || !result.all_probabilities) throw new ApiError(200, "unexpected_answer", "");
   return result;
 }
 
-/** The report on one image. */
+/** Request the report on one image. */
 export async function explain(file, language, signal) {
   return parsed(await upload(`explain?language=${language}`, file, signal)).report;
 }
 
-/** What is served: name, version, classes, hash. */
+/** Request the served model: name, version, classes, hash. */
 export const model = async () => parsed(await call("model"));
 
-/** Resolves when the server is ready; otherwise throws what stands in the way. */
+/** Resolve if the server is ready; otherwise throw the reason. */
 export const ready = async (signal) => void (await call("readyz", { signal }));

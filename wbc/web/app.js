@@ -1,4 +1,4 @@
-/** The page put together: files come in, cells go through the queue, views draw the session. Wiring only. */
+/** Wiring of the page: intake adds cells, the queue sends them, views draw the session. */
 
 import { explain, model as fetchModel, predict } from "./api.js";
 import { renderBanner } from "./banner.js";
@@ -45,7 +45,7 @@ const dialogs = bindDialogs({ giveKey: (key) => server.giveKey(key), clear });
 let scheduled = false;
 let drawnAt = 0;
 
-/** Draw at the next frame. While many answers stream in, a few drawings a second show them as well as sixty would. */
+/** Draw at the next frame; while many results arrive, draw only a few times per second. */
 function schedule() {
   if (scheduled) return;
   scheduled = true;
@@ -143,7 +143,7 @@ function look(cell) {
 function decide(name) {
   const cell = session.selected;
   if (!cell || !isDone(cell)) return false;
-  // The tile may move to another group; the page stays where it is, so that the reader keeps his place.
+  // The tile may move to another group; keep the scroll position.
   const amongTiles = gallery.hasFocus;
   session.decide(cell, name);
   say(`${t("decision.said", { class: className(name) })} ${plural("differential.open", session.open().length)}`);
@@ -152,7 +152,7 @@ function decide(name) {
   return true;
 }
 
-/** Confirm what stands, and go on to the next cell that needs a reader, or else to the next. */
+/** Confirm the current class and select the next cell for review, or else the next cell. */
 function confirm() {
   const cell = session.selected;
   if (!cell || !isDone(cell)) return false;
@@ -197,7 +197,7 @@ async function showModel() {
     served = await fetchModel();
     translate();
   } catch (error) {
-    // The model's name is a courtesy of the footer, since every answer carries it; a missing key is better said now.
+    // The footer shows the model; this request also detects a missing key early.
     if (error.status === 401) server.block(error);
   }
 }

@@ -1,4 +1,4 @@
-/** What stands between the page and the server, in words, with the one thing to do about it. */
+/** Banner for server problems, with the action that resolves them. */
 
 import { byId, h, setText } from "./dom.js";
 import { apiKey } from "./api.js";
@@ -15,7 +15,7 @@ export function renderBanner(server, actions) {
   setText(pill, t(`server.${server.state}`));
   const banner = byId("banner");
   const calm = CALM.has(server.state);
-  // Built once a state: an alert that is rebuilt is read out again every second.
+  // Built once per state: a screen reader repeats an alert each time it is rebuilt.
   const key = calm ? "" : `${server.state}|${Boolean(apiKey.get())}|${document.documentElement.lang}`;
   if (key !== drawn) {
     drawn = key;

@@ -1,4 +1,4 @@
-/** One cell: what was sent, what the model says, what the reader decides. Pure functions on plain objects. */
+/** State of one cell: file, prediction and decision. Pure functions on plain objects. */
 
 import { UNCLASSIFIABLE } from "./classes.js";
 
@@ -6,7 +6,7 @@ let lastId = 0;
 
 /**
  * `status` is waiting, sending, done, failed or cancelled; `decision` is null or `{class, at}`;
- * `reports` holds one entry a language; `blobs` the server's pictures.
+ * `reports` has one entry per language; `blobs` are the server's pictures.
  */
 export function newCell(file) {
   lastId += 1;
@@ -24,19 +24,19 @@ export function newCell(file) {
   };
 }
 
-/** The same file, chosen twice, would count twice in the differential. */
+/** Identify a file, so that it is not counted twice in the differential. */
 export const fingerprint = (cell) => [cell.name, cell.file.size, cell.file.lastModified].join("|");
 
 export const isDone = (cell) => cell.status === "done";
 export const isPending = (cell) => cell.status === "waiting" || cell.status === "sending";
 export const isRefused = (cell) => cell.status === "failed" || cell.status === "cancelled";
 
-/** The class that counts: the reader's where there is one, or else the model's. */
+/** Class for the count: the reader's if there is one, else the model's. */
 export const classOf = (cell) => cell.decision?.class ?? cell.result?.class ?? null;
 
 export const isOpen = (cell) => isDone(cell) && Boolean(cell.result.review?.needed) && cell.decision === null;
 
-/** Where the cell stands: review, model, confirmed, corrected or unclassifiable; null before its answer. */
+/** Status: review, model, confirmed, corrected or unclassifiable; null before the prediction. */
 export function standing(cell) {
   if (!isDone(cell)) return null;
   if (cell.decision === null) return isOpen(cell) ? "review" : "model";
@@ -44,7 +44,7 @@ export function standing(cell) {
   return cell.decision.class === cell.result.class ? "confirmed" : "corrected";
 }
 
-/** Take the answer in: its base64 pictures become blobs, which the browser may keep on disk. */
+/** Store the prediction; its base64 pictures become blobs, which the browser may keep on disk. */
 export function accept(cell, result) {
   const { display_image, gradcam_image, heatmap_image, report, llm_report, ...rest } = result;
   cell.result = rest;
@@ -61,7 +61,7 @@ function pngBlob(base64) {
 
 function bytesOf(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
-  // Six hundred pictures in a session of two hundred cells: `Uint8Array.from` with a function costs seconds here.
+  // A session of 200 cells has 600 pictures; `Uint8Array.from` with a function would take seconds.
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
   for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);

@@ -1,6 +1,6 @@
 /**
  * The five classes in the model's order, which is also the order of the keys 1 to 5.
- * `adultPercent` are the shares of `wbc/labels.py`; tests/browser holds this table against it.
+ * `adultPercent` are the shares of `wbc/labels.py`; tests/browser compares the tables.
  */
 export const CLASSES = [
   { name: "Basophil", mark: "BA", adultPercent: [0, 1] },
@@ -10,7 +10,7 @@ export const CLASSES = [
   { name: "Neutrophil", mark: "NE", adultPercent: [40, 70] },
 ];
 
-/** What a reader may say of a cell that is none of the five. */
+/** Decision of a reader for a cell outside the five classes. */
 export const UNCLASSIFIABLE = "Unclassifiable";
 
 export const markOf = (name) => CLASSES.find((entry) => entry.name === name)?.mark ?? "U";

@@ -1,4 +1,4 @@
-/** Viridis: perceptually uniform, readable without colour vision and in grey. Nine of its 256 colours, joined linearly. */
+/** Viridis, a perceptually uniform colour map; nine of its 256 colours with linear interpolation. */
 
 const ANCHORS = ["440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"];
 

@@ -1,4 +1,4 @@
-/** The two questions the page asks: the API key, and whether a session may go. */
+/** Dialogs for the API key and for starting a new session. */
 
 import { apiKey } from "./api.js";
 import { byId, setText } from "./dom.js";
@@ -8,7 +8,7 @@ export function bindDialogs({ giveKey, clear }) {
   const key = byId("key-dialog");
   const input = byId("key-input");
   byId("key-form").addEventListener("submit", (event) => {
-    // Closed before the key is tried: a key that is refused at once has to find the dialog free to open again.
+    // Close before trying the key, so that the dialog can open again if it is refused.
     event.preventDefault();
     key.close();
     giveKey(input.value.trim());

@@ -57,7 +57,7 @@ function renderState(result) {
   setText(badge, t(`differential.${stateName(result)}`));
 }
 
-/** What stands between this count and a final one, and how far it can be trusted. */
+/** Notes on cells that are not counted and on the precision of the count. */
 export function words(result) {
   const parts = [];
   if (result.pending) parts.push(plural("differential.pending", result.pending));
@@ -100,7 +100,7 @@ function valueRow(row, result) {
   );
 }
 
-/** Plain rounding: a share counted as 0 of 100 is 0 %, unlike a probability. */
+/** Plain rounding, unlike for a probability: 0 of 100 is 0%. */
 const percentOf = (share) => percent(Math.round(share * 1000) / 1000);
 
 function chartRow(row, result) {
@@ -116,7 +116,7 @@ function chartRow(row, result) {
   return h("tr", { class: "chart-row", "aria-hidden": "true" }, h("td", { colspan: "4" }, chart));
 }
 
-/** Cells that stand beside the count, and why. */
+/** Cells excluded from the count, with the reason. */
 function besideRow(name, count, why) {
   return h(
     "tr",

@@ -1,6 +1,6 @@
 /**
- * The differential count of a session: counts, shares, intervals, reference ranges, and whether it may be called final.
- * It counts and judges as `wbc/differential.py` does; tests/browser holds one against the other.
+ * The differential count of a session: counts, shares, intervals, reference ranges, and completeness.
+ * The rules are those of `wbc/differential.py`; tests/browser compares both.
  */
 
 import { CLASSES, UNCLASSIFIABLE } from "./classes.js";
@@ -8,9 +8,9 @@ import { classOf, isDone, isOpen, isPending } from "./cell.js";
 import { clopperPearson } from "./statistics.js";
 
 /**
- * Shares are of the cells that are named: by the model where nothing asks for a review, or by the reader. A cell for
- * review is left out until a reader decides, an unclassifiable one for good; while a cell is open, or waits to be
- * read, nothing is final.
+ * Shares refer to cells classified by the model without review reasons, or by the reader. A cell for
+ * review is excluded until a reader decides, an unclassifiable one always; while a cell awaits review or
+ * analysis, the count is preliminary.
  */
 export function differential(cells) {
   const done = cells.filter(isDone);
@@ -42,7 +42,7 @@ export function shares(counts, counted) {
   });
 }
 
-/** Where the whole interval lies: below, within or above the adult range; `unclear` where it crosses a limit. */
+/** Position of the interval: below, within or above the adult range; `unclear` if it crosses a limit. */
 function verdict([low, high], [from, to]) {
   if (high * 100 < from) return "below";
   if (low * 100 > to) return "above";

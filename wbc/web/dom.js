@@ -1,6 +1,6 @@
-/** Elements without markup: text goes in as text, so that no file name or server word is ever parsed as HTML. */
+/** DOM helpers; text is set as text, so that file names and messages are never parsed as HTML. */
 
-/** The element with this id. Its absence is a mistake in index.html, so it is said at once. */
+/** Return the element with an id; throw if index.html lacks it. */
 export function byId(id) {
   const element = document.getElementById(id);
   if (!element) throw new Error(`index.html has no element #${id}`);
@@ -25,12 +25,12 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Set the text only where it differs, so that a live region does not speak twice. */
+/** Set the text only if it differs, so that a screen reader does not repeat a live region. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Custom properties through the CSSOM: the Content-Security-Policy allows no style attribute. */
+/** Set custom properties through the CSSOM, since the content security policy forbids style attributes. */
 export function setVariables(element, variables) {
   for (const [name, value] of Object.entries(variables)) element.style.setProperty(`--${name}`, value);
 }

@@ -1,4 +1,4 @@
-/** An error in the reader's words: what its code means, and then what the server said of this very file. */
+/** Error text: the meaning of the code, followed by the server's message. */
 
 import { has, t } from "./i18n.js";
 

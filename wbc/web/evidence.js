@@ -1,4 +1,4 @@
-/** What speaks for the answer: probabilities, reasons for review, focus, timings. */
+/** Details of a prediction: probabilities, review reasons, focus, timings. */
 
 import { byId, h, setText, setVariables } from "./dom.js";
 import { isDone, isOpen } from "./cell.js";
@@ -36,7 +36,7 @@ function probabilityRow(name) {
   return Object.assign(row, { parts: { words, value, fill } });
 }
 
-/** The reasons stay in view after the reader has decided: they say why somebody looked. */
+/** The reasons remain visible after the decision. */
 export function renderReview(cell) {
   const reasons = isDone(cell) && cell.result.review?.needed ? (cell.result.review.reasons ?? []) : [];
   const box = byId("review");
@@ -48,7 +48,7 @@ export function renderReview(cell) {
   );
 }
 
-/** The server's sentence carries the numbers and is English; in another language a known code has its own words. */
+/** The server's English text contains the numbers; other languages use the text of the code. */
 function reasonWords({ code, text }) {
   if (text && currentLanguage() === "en") return text;
   return has(`reason.${code}`) ? t(`reason.${code}`) : (text ?? code);

@@ -1,4 +1,4 @@
-/** A session as a file: every cell with the model's answer and the reader's, under names that do not change with the language. */
+/** Export of a session: each cell with the prediction and the decision; column names do not depend on the language. */
 
 import { classOf, isDone, standing } from "./cell.js";
 import { CLASSES } from "./classes.js";
@@ -6,7 +6,7 @@ import { differential } from "./differential.js";
 
 const STATEMENT = "For research use only. Not for diagnosis. A qualified reader decides.";
 
-/** RFC 4180 with a byte order mark, without which Excel garbles a Turkish file name. */
+/** RFC 4180 with a byte order mark, which Excel needs for Turkish file names. */
 export function sessionCsv(cells) {
   const rows = cells.map(cellRecord);
   const columns = Object.keys(cellRecord(null));
@@ -46,7 +46,7 @@ export function sessionJson(cells, model, now = new Date()) {
   );
 }
 
-/** One line an image. Called with null it still names the columns. */
+/** One row per image; null returns the column names. */
 function cellRecord(cell) {
   const result = cell && isDone(cell) ? cell.result : null;
   const shares = CLASSES.map(({ name }) => [`p_${name.toLowerCase()}`, result?.all_probabilities[name] ?? null]);
@@ -73,14 +73,14 @@ function cellRecord(cell) {
 
 function csvField(value) {
   if (value === null || value === undefined) return "";
-  // A file name that begins like a formula would be run by a spreadsheet; an apostrophe makes it text.
+  // A spreadsheet would evaluate a file name that begins like a formula; an apostrophe makes it text.
   const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 const hundredth = (value) => Math.round(value * 100) / 100;
 
-/** Hand the text to the browser as a download. */
+/** Download the text as a file. */
 export function download(name, type, text) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type }));

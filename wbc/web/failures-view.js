@@ -1,10 +1,10 @@
-/** The files without an answer: each says why, and each can be sent again alone. */
+/** Failed files with the reason; each can be sent again. */
 
 import { byId, h, setText } from "./dom.js";
 import { errorTitle } from "./errors.js";
 import { plural, t } from "./i18n.js";
 
-/** Codes that a second try cannot change: the file itself is not an image the server takes. */
+/** Codes of errors in the file itself, for which a retry is useless. */
 const FINAL_CODES = new Set(["malformed_image", "unsupported_format", "image_too_large", "body_too_large"]);
 
 let drawn = null;
@@ -19,7 +19,7 @@ export function renderFailures(cells, { retry, remove }) {
   setText(byId("failures-title"), plural("failures.title", cells.length));
   byId("retry-all").hidden = !cells.some(worthRetrying);
   list.replaceChildren(...cells.map((cell) => failure(cell, retry, remove)));
-  // The button that was pressed is gone; whoever works by keyboard stays in the list, or else in the page.
+  // The pressed button is gone; keep the keyboard focus in the list, or else in the page.
   if (held) (list.querySelector("button") ?? byId("main")).focus();
 }
 

@@ -1,4 +1,4 @@
-/** The gallery: one listbox a group, tiles kept from one drawing to the next, so that two hundred stay smooth. */
+/** The gallery: one listbox per group; tiles are reused between drawings so that 200 remain smooth. */
 
 import { byId, h, setText } from "./dom.js";
 import { classOf, isDone, standing } from "./cell.js";
@@ -14,12 +14,12 @@ export class Gallery {
   #thumbnails = new Thumbnails();
   #language = null;
 
-  /** `chosen(cell)` hears of each cell the focus comes to, `opened()` of each tile that was clicked. */
+  /** `chosen(cell)` is called when a cell gets the focus, `opened()` when a tile is clicked. */
   constructor({ session, language, chosen, opened }) {
     this.root = byId("gallery-groups");
     this.session = session;
     this.language = language;
-    // Selection follows the focus, however it comes: by click, by Tab into a group, or by the arrows.
+    // Selection follows the focus: by click, Tab or arrow keys.
     this.root.addEventListener("focusin", (event) => {
       const tile = event.target.closest("[role=option]");
       if (tile && tile.cell !== session.selected) chosen(tile.cell);
@@ -53,7 +53,7 @@ export class Gallery {
     return this.root.contains(document.activeElement);
   }
 
-  /** Move the focus to the selected tile, and the tile into view where the reader walks among the tiles. */
+  /** Focus the selected tile and optionally scroll it into view. */
   focusSelected({ scroll }) {
     const tile = this.#tiles.get(this.session.selected);
     if (!tile) return;
@@ -61,7 +61,7 @@ export class Gallery {
     if (scroll) tile.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
-  /** The cell above or below the selected one, as the tiles lie on the screen. */
+  /** Cell above or below the selected one on the screen. */
   vertical(direction) {
     const from = this.#tiles.get(this.session.selected)?.getBoundingClientRect();
     if (!from) return null;
@@ -95,7 +95,7 @@ export class Gallery {
 
   #fill(list, cells, all, present) {
     let next = list.firstElementChild;
-    // One stop for the Tab key in each group: the selected cell, or else the first.
+    // One tab stop per group: the selected cell, or else the first.
     const stop = cells.includes(this.session.selected) ? this.session.selected : cells[0];
     for (const cell of cells) {
       present.add(cell);
@@ -105,7 +105,7 @@ export class Gallery {
       if (tile === next) {
         next = next.nextElementSibling;
       } else {
-        // Moving a focused element drops its focus; it is given back while the cell is still the one looked at.
+        // Moving a focused element drops its focus; restore it if the cell is still selected.
         const focused = document.activeElement === tile && cell === this.session.selected;
         list.insertBefore(tile, next);
         if (focused) tile.focus({ preventScroll: true });
@@ -117,7 +117,7 @@ export class Gallery {
     const canvas = h("canvas", { class: "thumb", "aria-hidden": "true" });
     const [mark, value, flag] = ["tile-mark", "tile-value", "tile-flag"].map((name) => h("span", { class: name }));
     flag.ariaHidden = "true";
-    // What the eye reads as "LY 52%" is spoken in whole words.
+    // Full text for screen readers in place of "LY 52%".
     const spoken = h("span", { class: "visually-hidden" });
     const tile = h(
       "div",

@@ -1,4 +1,4 @@
-/** The two languages: every string comes from catalogue.json, every number is written as the language writes it. */
+/** Localization: texts from catalogue.json, numbers in the format of the language. */
 
 import { preferences } from "./remember.js";
 
@@ -7,7 +7,7 @@ let language = "en";
 
 export const currentLanguage = () => language;
 
-/** Fetch the catalogue and take the remembered language, or else the browser's. */
+/** Load the catalogue and select the stored language, or else the browser's. */
 export async function loadCatalogue() {
   const response = await fetch(new URL("catalogue.json", import.meta.url));
   catalogue = await response.json();
@@ -20,24 +20,24 @@ export function setLanguage(wished) {
   preferences.set("language", wished);
 }
 
-/** The string under `key`, its `{names}` filled from `values`. An unknown key shows itself. */
+/** Return the text of a key with `{names}` replaced from `values`; an unknown key returns itself. */
 export function t(key, values = {}) {
   const text = catalogue[language]?.[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }
 
-/** `key.one` or `key.other`, by the plural rule of the language; `{count}` is filled. */
+/** Return `key.one` or `key.other` by the plural rule of the language, with `{count}` replaced. */
 export function plural(key, count, values = {}) {
   const form = new Intl.PluralRules(language).select(count) === "one" ? "one" : "other";
   return t(`${key}.${form}`, { count: number(count), ...values });
 }
 
-/** Whether there is a string under `key`. */
+/** Return true if the key exists. */
 export const has = (key) => key in (catalogue[language] ?? {});
 
 const formats = new Map();
 
-/** Making a format costs a hundred times what using it does, and a session writes thousands of numbers. */
+/** Formatters are cached: creating one takes a hundred times as long as using it. */
 function format(value, style, digits) {
   const key = `${language}|${style}|${digits}`;
   if (!formats.has(key)) {
@@ -49,7 +49,7 @@ function format(value, style, digits) {
 
 export const number = (value, digits = 0) => format(value, "decimal", digits);
 
-/** A share in [0, 1] as percent. A share below 1 is never rounded up to certainty, nor one above 0 down to nothing. */
+/** Format a share in [0, 1] as a percentage; values other than 0 and 1 are never rounded to 0% or 100%. */
 export function percent(share, digits = 1) {
   const edge = 0.1 ** (digits + 2);
   const clipped = share > 0 && share < edge ? edge : share < 1 && share > 1 - edge ? 1 - edge : share;
@@ -63,7 +63,7 @@ export function dateTime(date) {
 
 export const className = (name) => t(`class.${name}`);
 
-/** Fill what index.html marks: `data-i18n` the text, `data-i18n-label` the aria-label. */
+/** Set the text of elements with `data-i18n` and the aria-label of those with `data-i18n-label`. */
 export function translatePage(root = document) {
   document.documentElement.lang = language;
   document.title = t("page.title");

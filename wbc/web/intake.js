@@ -1,10 +1,10 @@
-/** Ways in: dropped, chosen or pasted files, and folders walked to their end. */
+/** File input: dropped, chosen or pasted files, and folders with their subfolders. */
 
 const IMAGE_NAME = /\.(jpe?g|png|bmp|tiff?|webp)$/i;
 
 /**
- * Call `take(files, skipped)` for everything that comes in. A file that someone picked by hand is always sent, so that
- * the server says in words what is wrong with it; from a folder only images are taken, and the rest is counted.
+ * Call `take(files, skipped)` for all input. A file chosen individually is always sent, so that
+ * the server reports its error; from a folder only images are taken, and the others are counted.
  */
 export function openIntake({ zone, fileInput, folderInput, take }) {
   fileInput.addEventListener("change", () => {
@@ -28,7 +28,7 @@ function takeImages(files, take) {
 }
 
 function listenForDrops(zone, take) {
-  // The whole page takes a drop; a miss would otherwise make the browser leave it and lose the session.
+  // The whole page accepts drops; otherwise the browser would open the file and lose the session.
   const over = (isOver) => document.body.classList.toggle("is-over", isOver);
   const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragover", (event) => {
@@ -57,12 +57,12 @@ function listenForDrops(zone, take) {
   });
 }
 
-/** Every file below a folder, with its path from there. */
+/** List all files below a folder with their relative paths. */
 async function filesIn(folder) {
   const reader = folder.createReader();
   const files = [];
   for (;;) {
-    // The reader hands out at most a hundred entries a call and an empty list at the end.
+    // Each call returns at most 100 entries, and an empty list at the end.
     const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!entries.length) return files;
     for (const entry of entries) {

@@ -1,4 +1,4 @@
-/** The keys of a reader at work. They are heard where no control wants them, and can be switched off (WCAG 2.1.4). */
+/** Keyboard shortcuts; ignored inside controls, and can be disabled (WCAG 2.1.4). */
 
 import { byId, h } from "./dom.js";
 import { CLASSES, UNCLASSIFIABLE } from "./classes.js";
@@ -13,10 +13,10 @@ export function listenForKeys(actions) {
   document.addEventListener("keydown", (event) => {
     if (!areOn() || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (event.target.closest("input, select, textarea, summary")) return;
-    // Enter and the letters of a focused button belong to it; arrows and digits do nothing there and may pass.
+    // A focused button handles Enter and letters itself; arrows and digits are shortcuts there too.
     if (event.key === "Enter" && event.target.closest("button, a")) return;
     const action = actionOf(event, actions);
-    // A key held down may run through the cells, and must not decide them.
+    // A held key may move through the cells but must not classify them.
     if (!action || (event.repeat && !event.key.startsWith("Arrow"))) return;
     if (action() !== false) event.preventDefault();
   });
@@ -24,7 +24,7 @@ export function listenForKeys(actions) {
 
 function actionOf({ key, target }, actions) {
   if (key in STEPS) return () => actions.step(STEPS[key]);
-  // Up and down scroll the page unless the reader is among the tiles.
+  // Up and down scroll the page unless the focus is in the gallery.
   if (key in ROWS && target.closest("[role=option]")) return () => actions.row(ROWS[key]);
   if (key === "Home" && target.closest("[role=option]")) return () => actions.edge(-1);
   if (key === "End" && target.closest("[role=option]")) return () => actions.edge(1);
@@ -36,7 +36,7 @@ function actionOf({ key, target }, actions) {
 
 const areOn = () => preferences.get("shortcuts") !== "off";
 
-/** The dialog that lists the keys, and the switch in it. */
+/** Dialog with the list of shortcuts and the switch to disable them. */
 export function openHelpOnDemand() {
   const dialog = byId("help-dialog");
   const box = byId("shortcuts-on");

@@ -1,4 +1,4 @@
-/** The two pictures of a cell: as the model's frame shows it, and with the map over it or alone. */
+/** Pictures of a cell: the model input, and the activation map as an overlay or alone. */
 
 import { VIRIDIS } from "./colormap.js";
 
@@ -15,11 +15,11 @@ export class Pictures {
     this.opacity = 0.6;
     this.raw = false;
     for (const canvas of [image, map]) Object.assign(canvas, { width: SIDE, height: SIDE });
-    // The map is blended in memory at each step of the slider; without the hint it would travel to the GPU and back.
+    // The map is blended in memory at each step of the slider; this hint avoids transfers to the GPU.
     map.getContext("2d", { willReadFrequently: true });
   }
 
-  /** Show this cell: its own file while it waits, the server's pictures once they are here. */
+  /** Show a cell: its file until the server's pictures arrive. */
   async show(cell) {
     const key = cell ? `${cell.id}:${cell.status === "done"}` : null;
     if (this.#shown === key) return;
@@ -55,7 +55,7 @@ export class Pictures {
     this.image.dataset.ready = "true";
   }
 
-  /** The map over the image: the hotter, the more of it is seen. Alone, it covers the frame. */
+  /** Draw the map over the image with opacity by its value; alone it is opaque. */
   paintMap() {
     const { image, heat, mixed } = this.#sources;
     const context = this.map.getContext("2d");
@@ -73,7 +73,7 @@ export class Pictures {
   }
 }
 
-/** Keep the sides' ratio, centred: a photograph is rarely square. */
+/** Keep the aspect ratio, centred. */
 function drawFitted(context, bitmap) {
   const scale = Math.min(SIDE / bitmap.width, SIDE / bitmap.height);
   const [width, height] = [bitmap.width * scale, bitmap.height * scale];
@@ -82,7 +82,7 @@ function drawFitted(context, bitmap) {
   context.drawImage(bitmap, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
 }
 
-/** The grey levels of the raw map. */
+/** Grey levels of the raw map. */
 function levels(bitmap) {
   const canvas = new OffscreenCanvas(SIDE, SIDE);
   const context = canvas.getContext("2d", { willReadFrequently: true });

@@ -1,4 +1,4 @@
-/** The printed report: what the session found, who still has to look, and every cell small. Built when it is asked for. */
+/** Printed report: differential, cells for review, and thumbnails. Created on demand. */
 
 import { byId, h } from "./dom.js";
 import { classOf, isDone, standing } from "./cell.js";
@@ -7,7 +7,7 @@ import { differentialTable, stateName, words } from "./differential-view.js";
 import { differential } from "./differential.js";
 import { className, dateTime, percent, t } from "./i18n.js";
 
-/** The button's action; the browser's own print command, which waits for nothing, is served as well. */
+/** Print from the button or from the browser's print command. */
 export function bindPrinting(session, model) {
   let urls = null;
   const build = () => {
@@ -26,7 +26,7 @@ export function bindPrinting(session, model) {
   };
 }
 
-/** Draw the report; returns the addresses of its pictures, to be let go after printing. */
+/** Draw the report; returns the URLs of its pictures, to be revoked after printing. */
 function buildReport(session, model) {
   const result = differential(session.cells);
   const urls = [];

@@ -1,4 +1,4 @@
-/** How far the reading of the files is; gone when nothing is on its way. */
+/** Progress of the classification; hidden when idle. */
 
 import { isPending } from "./cell.js";
 import { byId, setText } from "./dom.js";

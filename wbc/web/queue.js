@@ -1,9 +1,9 @@
-/** Sends the cells a few at a time, holds them while the server cannot be asked, and never loses one. */
+/** Queue that sends a few cells at a time and pauses while the server is unavailable. */
 
 import { accept } from "./cell.js";
 
 const AT_A_TIME = 3;
-/** What breaks this often, each time after the server was found well again, breaks because of the file. */
+/** After this many broken connections to a working server, the file is at fault. */
 const MOST_BREAKS = 3;
 
 export class Queue {
@@ -11,7 +11,7 @@ export class Queue {
   #active = new Map();
 
   /**
-   * `send(file, signal)` answers or throws; `server` tells whether to ask at all; `changed(cell)` hears of each step.
+   * `send(file, signal)` returns or throws; `server` is the availability; `changed(cell)` is called at each step.
    */
   constructor({ send, server, changed }) {
     this.send = send;
@@ -34,7 +34,7 @@ export class Queue {
     this.#pump();
   }
 
-  /** Stop: what waits and what is on its way becomes `cancelled` and can be retried. */
+  /** Stop: waiting and unfinished cells become `cancelled` and can be retried. */
   cancel() {
     const stopped = [...this.#active.keys(), ...this.#waiting];
     for (const controller of this.#active.values()) controller.abort();

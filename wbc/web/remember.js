@@ -1,7 +1,7 @@
-/** What the browser keeps: preferences for good, the API key for as long as the tab lives. */
+/** Browser storage: preferences permanently, the API key until the tab is closed. */
 
 function guarded(storage) {
-  // A browser set to refuse storage throws on the first touch; the page then simply forgets.
+  // A browser with storage disabled throws; values are then not stored.
   return {
     get(name) {
       try {

@@ -1,4 +1,4 @@
-/** The report beside the cell: waiting, here with who wrote it, or failed with a way to ask again. */
+/** Report of a cell: loading, complete with its author, or failed with a retry button. */
 
 import { byId, h } from "./dom.js";
 import { classOf, isDone } from "./cell.js";

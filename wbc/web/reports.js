@@ -1,4 +1,4 @@
-/** The report on the cell being looked at: asked for after its class, once a cell and language. */
+/** Reports of the selected cell, requested after its class, once per cell and language. */
 
 import { isDone } from "./cell.js";
 
@@ -8,7 +8,7 @@ export class Reports {
   #timer = null;
   #wanted = null;
 
-  /** `ask(file, language, signal)` answers or throws. */
+  /** `ask(file, language, signal)` returns or throws. */
   constructor({ ask, server, changed }) {
     this.ask = ask;
     this.server = server;
@@ -16,7 +16,7 @@ export class Reports {
     server.addEventListener("change", () => this.#again());
   }
 
-  /** Want the report on this cell. Arrows pass over cells faster than anyone reads: only where they rest is asked. */
+  /** Request the report after a delay, so that cells passed with the arrow keys are skipped. */
   want(cell, language) {
     if (this.#wanted?.cell === cell && this.#wanted?.language === language) return;
     this.#wanted?.controller.abort();
@@ -28,7 +28,7 @@ export class Reports {
     this.#timer = setTimeout(() => this.#fetch(this.#wanted), SETTLE_MS);
   }
 
-  /** Ask once more after a failure. */
+  /** Retry after a failure. */
   retry(cell, language) {
     this.#wanted = null;
     delete cell.reports[language];

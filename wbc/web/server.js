@@ -1,8 +1,8 @@
 /**
- * Whether the server can be asked: checking, ready, not_ready, unreachable, overloaded or key.
+ * Availability of the server: checking, ready, not_ready, unreachable, overloaded or key.
  *
- * Whoever meets an obstacle calls `block`; the server is then watched until it can be asked again, and a `change`
- * event says so. Nothing is lost in between: callers hold their work and go on at `ready`.
+ * Callers report a problem with `block`; the server is then polled until it is available, and a `change`
+ * event is sent. Callers keep their work and continue at `ready`.
  */
 
 import { apiKey, ready } from "./api.js";
@@ -24,7 +24,7 @@ export class Server extends EventTarget {
     return this.state === "ready";
   }
 
-  /** First look, then one now and then, so that "ready" on the page stays true. */
+  /** Check now and then periodically, so that the displayed state is current. */
   start() {
     this.check();
     window.addEventListener("online", () => this.check());
@@ -38,14 +38,14 @@ export class Server extends EventTarget {
     try {
       await ready(AbortSignal.timeout(10_000));
       this.#polls = 0;
-      // A key, once missing, is missed until someone gives it; /readyz does not ask for it.
+      // A missing key remains missing until it is entered; /readyz does not check it.
       if (this.state !== "key" && this.state !== "overloaded") this.#become("ready");
     } catch (error) {
       this.block(error);
     }
   }
 
-  /** An obstacle, as an `ApiError` or `Unreachable`. Returns false where the error is no obstacle of the server's. */
+  /** Report a problem, an `ApiError` or `Unreachable`; returns false if the server is not at fault. */
   block(error) {
     if (error.status === 429 || error.code === "deadline_exceeded") {
       this.#overloads += 1;
@@ -63,7 +63,7 @@ export class Server extends EventTarget {
     return true;
   }
 
-  /** An answer came, so the server is there. A wait it asked for stands all the same. */
+  /** Report a response: the server is reachable. A requested delay still applies. */
   answered() {
     this.#overloads = 0;
     if (this.state === "unreachable" || this.state === "not_ready") this.#become("ready");
@@ -90,7 +90,7 @@ export class Server extends EventTarget {
   }
 
   #wait(state, seconds) {
-    // Callers that fail together arrive here together; one clock serves them all.
+    // Callers that fail together share one timer.
     if (this.state === state && this.#timer !== null && state !== "overloaded") return;
     clearTimeout(this.#timer);
     this.state = state;

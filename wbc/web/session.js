@@ -1,4 +1,4 @@
-/** The cells on the page and which of them is looked at. Tells its listeners; draws nothing. */
+/** Cells of the session and the selected one; sends events and draws nothing. */
 
 import { CLASSES, UNCLASSIFIABLE } from "./classes.js";
 import { classOf, fingerprint, isDone, isOpen, isPending, isRefused, newCell } from "./cell.js";
@@ -6,14 +6,14 @@ import { classOf, fingerprint, isDone, isOpen, isPending, isRefused, newCell } f
 export class Session extends EventTarget {
   cells = [];
   selected = null;
-  /** Decisions of the reader that no export holds yet. */
+  /** Decisions that have not been exported. */
   unsaved = false;
 
   changed() {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Add files; those already here are left out and counted. */
+  /** Add files; duplicates are skipped and counted. */
   add(files) {
     const known = new Set(this.cells.map(fingerprint));
     const added = [];
@@ -39,7 +39,7 @@ export class Session extends EventTarget {
     this.changed();
   }
 
-  /** The reader's word: one of the five classes, unclassifiable, or null to return to the model's. */
+  /** Set the reader's decision: a class, unclassifiable, or null to revert to the model's. */
   decide(cell, name) {
     if (!isDone(cell)) return;
     cell.decision = name === null ? null : { class: name, at: new Date().toISOString() };
@@ -60,7 +60,7 @@ export class Session extends EventTarget {
     this.changed();
   }
 
-  /** The gallery's groups: for review first, then class by class, then what still waits. */
+  /** Groups of the gallery: for review, by class, not yet analyzed. */
   groups() {
     const shown = this.cells.filter((cell) => !isRefused(cell));
     const settled = shown.filter((cell) => isDone(cell) && !isOpen(cell));
@@ -75,7 +75,7 @@ export class Session extends EventTarget {
     ];
   }
 
-  /** The cells in the order in which the gallery shows them and the arrows walk them. */
+  /** Cells in the order of the gallery and of the arrow keys. */
   ordered() {
     return this.groups().flatMap((group) => group.cells);
   }
@@ -88,7 +88,7 @@ export class Session extends EventTarget {
     return this.cells.filter(isOpen);
   }
 
-  /** Keep something in view: called when the selected cell was refused. */
+  /** Select another cell if the selected one failed. */
   settleSelection() {
     if (this.selected && isRefused(this.selected)) this.selected = this.ordered()[0] ?? null;
     if (!this.selected) this.selected = this.ordered()[0] ?? null;

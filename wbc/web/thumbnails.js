@@ -1,7 +1,7 @@
-/** Small pictures for the gallery, made from the files themselves, and only for tiles that come into view. */
+/** Thumbnails for the gallery, created from the files for visible tiles only. */
 
 const SIDE = 112;
-/** Decoding a 40-megapixel photograph takes memory; two at a time keep it bounded. */
+/** Decode at most two files at once to limit memory. */
 const AT_A_TIME = 2;
 
 export class Thumbnails {
@@ -13,7 +13,7 @@ export class Thumbnails {
     this.#observer = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "300px" });
   }
 
-  /** Draw `cell` on `canvas` once it is near the view. */
+  /** Draw a cell on a canvas once it is almost visible. */
   watch(canvas, cell) {
     canvas.width = SIDE;
     canvas.height = SIDE;
@@ -47,13 +47,13 @@ export class Thumbnails {
       bitmap.close();
       canvas.dataset.ready = "true";
     } else if (canvas.isConnected && canvas.cell.status !== "done") {
-      // A format the browser cannot show (TIFF): the server's picture will do when it is here.
+      // A format that the browser does not support (TIFF); the server's picture is used later.
       canvas.dataset.later = "true";
     }
     this.#pump();
   }
 
-  /** The server's picture has come: a canvas that could not be drawn before gets another chance. */
+  /** Try a canvas again when the server's picture has arrived. */
   answered(canvas) {
     if (!canvas.dataset.later) return;
     delete canvas.dataset.later;
@@ -61,7 +61,7 @@ export class Thumbnails {
   }
 }
 
-/** The middle square of the image, scaled down while decoding. */
+/** Centre square of the image, scaled down while decoding. */
 async function smallBitmap(cell) {
   for (const blob of [cell.file, cell.blobs.display]) {
     if (!blob) continue;

@@ -1,4 +1,4 @@
-/** The cell being looked at: its answer, its two pictures, and the reader's decision. */
+/** The selected cell: prediction, pictures and decision. */
 
 import { byId, h, setText } from "./dom.js";
 import { classOf, isDone, standing } from "./cell.js";
@@ -48,7 +48,7 @@ export class Viewer {
     renderReport(cell, this.language(), this.actions.retryReport);
   }
 
-  /** On a narrow page the cell lies above the gallery; a tap on a tile should show it. */
+  /** On a narrow page the cell is above the gallery; scroll to it after a tap on a tile. */
   bringIntoView() {
     if (byId("viewer").getBoundingClientRect().bottom < window.innerHeight / 4) byId("viewer").scrollIntoView();
   }
@@ -89,7 +89,7 @@ export class Viewer {
     const title = byId("viewer-class");
     setText(title, done ? className(name) : t(`viewer.${cell.status}`));
     title.dataset.class = done ? name : "";
-    // The confidence belongs to the model's class; beside a corrected one it would be read as that one's.
+    // The confidence refers to the model's class, so it is hidden after a correction.
     byId("viewer-confidence-line").hidden = !done || name !== cell.result.class;
     setText(byId("viewer-confidence"), done ? percent(cell.result.confidence) : "");
     const badge = byId("viewer-standing");
