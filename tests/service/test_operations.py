@@ -63,8 +63,8 @@ def documented() -> dict[str, tuple[str, set[str]]]:
 
 
 def test_the_operator_chooses_the_views(answers: dict[str, httpx.Response]) -> None:
-    assert Bundle.load(Settings().bundle).manifest.tta == "auto"
-    assert answers["which-model"].json()["tta"] == "none"
+    assert Bundle.load(Settings().bundle).manifest.tta == "none"
+    assert answers["which-model"].json()["tta"] == "auto"
 
 
 def test_metrics_are_those_of_the_table(operated_server: Served, answers: dict[str, httpx.Response]) -> None:
