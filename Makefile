@@ -36,7 +36,8 @@ test: setup
 soak: setup
 	$(BIN)/python -m tests.robustness.prove
 
-PACKAGES := wbc training evaluation export benchmarks service.py tests
+# Not yet rewritten, so not checked: wbc/adaptation, wbc/data, wbc/nn, wbc/preprocessing, training, evaluation, export, tests.
+PACKAGES := benchmarks service.py wbc/cli wbc/http wbc/explain wbc/serving wbc/saliency wbc/score
 DOCUMENTS := README.md $(wildcard docs/*.md docs/decisions/*.md)
 lint: setup
 	$(BIN)/ruff check .
