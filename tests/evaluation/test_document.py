@@ -24,7 +24,7 @@ def test_tables_are_renewed_between_their_marks_and_nothing_else(evaluation: Eva
 def test_a_document_without_a_table_is_refused(evaluation: Evaluation) -> None:
     with pytest.raises(DataError, match="the document marks no table; expected results"):
         with_results("# Evaluation\n", evaluation.result)
-    assert "ablation" in tables(evaluation.result)
+    assert "left out" in tables(evaluation.result)
 
 
 @pytest.mark.skipif(not SHIPPED.is_file(), reason="the shipped bundle has no evaluation yet")

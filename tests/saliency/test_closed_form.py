@@ -106,7 +106,7 @@ class TestByDifferentiation:
     def test_other_layers_are_refused_with_the_ones_there_are(
         self, wild: keras.Model, images: NDArray[np.uint8], layer: str
     ) -> None:
-        with pytest.raises(InvalidParameter, match=f"layer='{layer}' has no map") as caught:
+        with pytest.raises(InvalidParameter, match=f"layer='{layer}' has no activation map") as caught:
             GradCam(wild).maps(images, layer)
         assert ATTENTION in str(caught.value)
 

@@ -74,7 +74,7 @@ def test_a_layer_means_keras(tiny_bundle: Path, folder: Path, tmp_path: Path) ->
     ("args", "expected"),
     [
         (["--layer", "conv_2", "--method", "closed_form"], (1, "method=keras accepts any layer")),
-        (["--layer", "nowhere"], (1, "layer='nowhere' has no map")),
+        (["--layer", "nowhere"], (1, "layer='nowhere' has no activation map")),
         (["--class", "Platelet"], (2, "Platelet")),
         (["--method", "guess"], (2, "guess")),
     ],

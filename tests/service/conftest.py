@@ -57,7 +57,7 @@ def operated_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served
         folder,
         BENTOML_HOME=str(folder / "bentoml"),
         WBC_GRADCAM="false",
-        WBC_TTA="auto",
+        WBC_TTA="light",
         WBC_CORS_ORIGINS="https://lab.example",
         WBC_OPENAI_PRESET="local",
         WBC_OPENAI_BASE_URL="http://127.0.0.1:9/v1",
