@@ -16,7 +16,6 @@ from evaluation.saliency.sample import Model, Sample
 from wbc.errors import DataError
 from wbc.images import decode
 from wbc.preprocessing.foreground import Foreground, find_foreground
-from wbc.preprocessing.framing import frame
 from wbc.saliency.focus import Focus, focus
 
 CYTOPLASM, NUCLEUS = 128, 255
@@ -49,14 +48,15 @@ def read_drawn(path: Path, mask: Path, model: Model) -> Drawn:
     rgb, levels = decode(path.read_bytes()), decode(mask.read_bytes())[..., 0]
     if levels.shape != rgb.shape[:2]:
         raise DataError(f"{mask} has {levels.shape} pixels, its picture {rgb.shape[:2]}")
-    found = find_foreground(rgb)
-    spec = model.bundle.manifest.preprocessing
-    _, to_frame = frame(rgb, spec.size, spec.framing, found)
+    preprocessor = model.preprocessor
+    size, balanced = preprocessor.spec.size, preprocessor.balance(rgb)
+    found = find_foreground(balanced)
+    _, to_frame = preprocessor.cut(balanced, found, size)
     nucleus, cell = levels > (CYTOPLASM + NUCLEUS) // 2, levels > CYTOPLASM // 2
     return Drawn(
         Foreground(nucleus, cell, bool(cell.any())),
         found,
-        Foreground(_moved(nucleus, to_frame, spec.size), _moved(cell, to_frame, spec.size), valid=bool(cell.any())),
+        Foreground(_moved(nucleus, to_frame, size), _moved(cell, to_frame, size), valid=bool(cell.any())),
     )
 
 

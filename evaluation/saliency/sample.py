@@ -58,7 +58,7 @@ class Sample:
         split: the split's name.
         paths: the files.
         labels: int64 (N,), their classes.
-        prepared: each framed, normalised, with the found cell.
+        prepared: each framed, normalised, with the found cell, all in the network's pixels.
         outputs: the graph's outputs for the unaltered view of each.
     """
 
@@ -106,7 +106,7 @@ def draw(model: Model, root: Path, split: str, count: int) -> Sample:
         InputError: an image cannot be read.
     """
     paths, labels = files(root, split, count)
-    prepared = tuple(model.preprocessor(decode(path.read_bytes())) for path in paths)
+    prepared = tuple(model.preprocessor.at_input_size(decode(path.read_bytes())) for path in paths)
     return Sample(split, paths, labels, prepared, model(np.stack([p.model_input for p in prepared])))
 
 

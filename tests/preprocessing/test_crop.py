@@ -42,3 +42,13 @@ def test_picture_without_a_cell_is_seen_whole() -> None:
     prepared = Preprocessor(Preprocessing(size=64))(blank)
     assert prepared.cell_diameter == 0
     assert not prepared.foreground.valid
+
+
+def test_at_input_size_everything_is_in_the_networks_pixels() -> None:
+    preprocessor = Preprocessor(Preprocessing(size=128, white_balance=True))
+    rgb = draw("Eosinophil", np.random.default_rng(5)).rgb
+    small, served = preprocessor.at_input_size(rgb), preprocessor(rgb)
+    assert small.display.shape[:2] == small.foreground.cell.shape == (128, 128)
+    assert served.display.shape[:2] == served.foreground.cell.shape == (224, 224)
+    np.testing.assert_array_equal(small.model_input, served.model_input)
+    np.testing.assert_array_equal(preprocessor.normalise(small.display), small.model_input)

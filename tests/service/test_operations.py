@@ -93,7 +93,9 @@ def test_metrics_count_what_was_asked(operated_server: Served, answers: dict[str
     assert value("wbc_requests_total", route="/model", status="401") == 1
     assert value("wbc_requests_total", route="other", status="404") >= 1
     assert value("wbc_stage_seconds_count", stage="forward") == 7
-    assert value("wbc_forward_batch_images_sum") == 7 * 8, "eight views each, counted in another process than the requests"
+    assert value("wbc_forward_batch_images_sum") == 7 * 8, (
+        "eight views each, counted in another process than the requests"
+    )
     failures = {labels: number for (name, labels), number in samples.items() if name == "wbc_explainer_failures_total"}
     assert list(failures.values()) == [2], failures
     assert value("wbc_errors_total", code="unsupported_format") == 2

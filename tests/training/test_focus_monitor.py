@@ -18,7 +18,7 @@ from wbc.preprocessing.framing import Framing
 from wbc.preprocessing.pipeline import Preprocessing, Preprocessor
 
 PREPROCESSOR = Preprocessor(Preprocessing(framing=Framing(mode="off")))
-SIZE, COUNT, EPOCHS = 64, 100, 15
+SIZE, COUNT, EPOCHS = 64, 100, 24
 MARKS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))
 
 

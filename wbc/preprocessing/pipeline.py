@@ -95,6 +95,16 @@ class Preprocessor:
         framed = display if same else self.frame(balanced, found)[0]
         return Prepared(display, self.normalise(framed), moved, found.cell_diameter, found.nucleus_diameter)
 
+    def at_input_size(self, rgb: NDArray[np.uint8]) -> Prepared:
+        """Prepare one picture with all parts in the network's pixels, (S, S); `display` has the balanced colours.
+
+        `normalise(display)` is the network's input, so a changed display can be classified.
+        """
+        balanced = self.balance(rgb)
+        found = find_foreground(balanced)
+        framed, moved = self.frame(balanced, found)
+        return Prepared(framed, self.normalise(framed), moved, found.cell_diameter, found.nucleus_diameter)
+
     def balance(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture as the finder and the network see its colours, uint8 (H, W, 3)."""
         return white_balance(rgb) if self.spec.white_balance else rgb
@@ -104,12 +114,17 @@ class Preprocessor:
     ) -> tuple[NDArray[np.uint8], Foreground]:
         """The framed picture, uint8 (size, size, 3), and the cell in it; the size is the network's if not given."""
         found, size = find_foreground(rgb) if found is None else found, size or self.spec.size
+        framed, to_frame = self.cut(rgb, found, size)
+        return framed, _moved(found, to_frame, size)
+
+    def cut(
+        self, rgb: NDArray[np.uint8], found: Foreground, size: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """The framed picture, uint8 (size, size, 3), and the affine map (2, 3) from picture to frame pixels."""
         if self.spec.framing.mode == "window":
             outside = WHITE if self.spec.white_balance else None
-            display, to_window = window(rgb, *window_of(self.spec.framing, found), size, outside=outside)
-        else:
-            display, to_window = frame(rgb, size, self.spec.framing, found)
-        return display, _moved(found, to_window, size)
+            return window(rgb, *window_of(self.spec.framing, found), size, outside=outside)
+        return frame(rgb, size, self.spec.framing, found)
 
     def surroundings(self, rgb: NDArray[np.uint8], zoom: float, size: int) -> NDArray[np.uint8]:
         """A window `zoom` times as wide, on balanced colours, uint8 (size, size, 3): what augmentation starts from."""
