@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,8 +23,11 @@ from training.transforms import (
     warp,
     white_balance,
 )
+from training.window_augment import MARGIN, augment_window
+from wbc.data.cache import ImageCache, resized
 from wbc.labels import CLASSES
 from wbc.preprocessing.foreground import find_foreground
+from wbc.preprocessing.pipeline import Preprocessor
 
 Policy = Literal["none", "published", "robust"]
 
@@ -71,7 +75,7 @@ class Recipe:
     bg_strength: float = 0.35
     stain_prob: float = 0.0
     class_scales: tuple[float, ...] = (1.0,) * len(CLASSES)
-    density_prob: float = 0.6
+    density_prob: float = 0.8
     degradations: float = 1.0
 
 
@@ -102,6 +106,45 @@ def augment(rgb: Rgb, rng: np.random.Generator, recipe: Recipe, label: int, ramp
         if rng.random() < probability * recipe.degradations * ramp:
             out = step(out, rng)
     return out
+
+
+def draw_version(
+    path: Path,
+    label: int,
+    rng: np.random.Generator,
+    *,
+    recipe: Recipe,
+    preprocessor: Preprocessor,
+    cache: ImageCache,
+    size: int,
+    ramp: float = 1.0,
+) -> tuple[Rgb, Rgb]:
+    """Draw one random version of a file, as training sees it.
+
+    With `robust` and framing `window` the version is cut from cached surroundings of the cell; otherwise the picture
+    is augmented as a whole, and then framed as it is served.
+
+    Args:
+        path: image file.
+        label: class index.
+        rng: source of randomness.
+        recipe: augmentation; its policy is not `none`.
+        preprocessor: what follows the augmentation.
+        cache: of decoded pictures and surroundings.
+        size: side of the network's input in pixels.
+        ramp: factor on the probabilities of the degradations.
+
+    Returns:
+        The framed picture, and the network's input, uint8 (size, size, 3).
+    """
+    if recipe.policy == "robust" and preprocessor.spec.framing.mode == "window":
+        wide = cache.surroundings(path, preprocessor, MARGIN, round(MARGIN * size))
+        framed = augment_window(
+            wide, rng, size, stain_prob=recipe.density_prob, camera_factor=recipe.degradations * ramp
+        )
+        return framed, preprocessor.normalise(framed)
+    prepared = preprocessor(augment(cache.decoded(path), rng, recipe, label, ramp))
+    return prepared.display, resized(prepared.model_input, size)
 
 
 def _around_the_cell(rgb: Rgb, rng: np.random.Generator, recipe: Recipe, label: int) -> Rgb:

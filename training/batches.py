@@ -11,9 +11,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import Recipe, augment
-from training.window_augment import MARGIN, augment_window
-from wbc.data.cache import ImageCache, resized
+from training.augment import Recipe, draw_version
+from wbc.data.cache import ImageCache
 from wbc.data.dataset import Split, cores
 from wbc.labels import AUX_NEGATIVE, AUX_POSITIVE, CLASSES, index_of
 from wbc.preprocessing.pipeline import Preprocessor
@@ -165,13 +164,17 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         path = self.split.paths[number]
         if self.recipe.policy == "none":
             return self.cache.prepared(path, self.preprocessor, self.size)
-        rng = np.random.default_rng([*self.seed, epoch, position])
-        if self.recipe.policy == "robust":
-            wide = self.cache.surroundings(path, self.preprocessor, MARGIN, round(MARGIN * self.size))
-            colour, ramp = self.recipe.degradations > 0, self.ramp(epoch) * self.recipe.degradations
-            return self.preprocessor.normalise(augment_window(wide, rng, self.size, colour=colour, ramp=ramp))
-        rgb = augment(self.cache.decoded(path), rng, self.recipe, int(self.split.labels[number]), self.ramp(epoch))
-        return resized(self.preprocessor(rgb).model_input, self.size)
+        _, seen = draw_version(
+            path,
+            int(self.split.labels[number]),
+            np.random.default_rng([*self.seed, epoch, position]),
+            recipe=self.recipe,
+            preprocessor=self.preprocessor,
+            cache=self.cache,
+            size=self.size,
+            ramp=self.ramp(epoch),
+        )
+        return seen
 
     def ramp(self, epoch: int) -> float:
         """Share of their full probability that the degradations have in an epoch."""

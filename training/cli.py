@@ -230,7 +230,7 @@ def speed(context: click.Context, /, file: Path | None, steps: int, output: Path
 
 
 @click.command("compare-backbones")
-@options(TrainingConfig, without=("model_path", "input_reduction"))
+@options(TrainingConfig, without=("model_path", "input_reduction", "backbone"))
 @FILE
 @click.option(
     "--models", multiple=True, metavar="NAME ...", help="Networks to compare, as in the table.  [default: all]"

@@ -80,7 +80,7 @@ class TrainingConfig(BaseModel):
     lymphocyte_aug_scale: float = Field(
         0.6, ge=0, description="factor on a lymphocyte's crop and background probabilities"
     )
-    density_jitter_prob: float = Field(0.6, ge=0, le=1, description="robust: probability of a stain jitter in density")
+    density_jitter_prob: float = Field(0.8, ge=0, le=1, description="robust: probability of a stain jitter in density")
     degradations: float = Field(
         1.0,
         ge=0,
@@ -177,6 +177,12 @@ class TrainingConfig(BaseModel):
         if self.aux_positive_class == self.aux_negative_class:
             raise ValueError(
                 f"aux_positive_class and aux_negative_class are both {self.aux_positive_class}; two are needed"
+            )
+        steps = [name for name in PUBLISHED_STEPS["published"] if getattr(self, name) > 0]
+        if steps and self.augmentation == "robust" and self.framing.mode == "window":
+            raise ValueError(
+                f"{', '.join(steps)} are not part of augmentation=robust with framing=window; "
+                "use augmentation=published, or framing=cell or off"
             )
         published = type(self).model_fields["focal_class_weights"].default
         if self.main_loss == "cce" and self.focal_class_weights != published:

@@ -124,7 +124,12 @@ def cross_fit(run: Path, left_out: Sequence[tuple[Path, str]], output: Path, dat
 
     Returns:
         What `left_out` holds.
+
+    Raises:
+        InvalidParameter: a run in the output folder, or a run that was trained on the source it is paired with.
     """
+    if (output / "training.json").is_file():
+        raise InvalidParameter(f"{output} holds a run already; name another folder")
     record = TrainingRecord.model_validate_json((run / "training.json").read_bytes())
     cache = ImageCache(Path(record.config["cache_dir"]) if record.config.get("cache_dir") else None)
     parts = [score_left_out(path, source, data_root, cache) for path, source in left_out]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from training import figures
-from training.augment import augment
+from training.augment import draw_version
 from training.config import TrainingConfig
 from training.references import fit_preprocessing
 from wbc.data.cache import ImageCache, resized
@@ -35,14 +35,25 @@ def contact_sheet(config: TrainingConfig, split_name: str, versions: int, path: 
     preprocessor = Preprocessor(fit_preprocessing(config, read_split(config.data_root, config.source[0]), cache))
     rows = []
     for label in np.unique(split.labels):
-        original = cache.decoded(split.paths[_one_of(split, int(label), config.seed)])
-        streams = [np.random.default_rng([config.seed, 0, int(label), version]) for version in range(versions)]
-        pictures = [original, *(augment(original, rng, config.recipe, int(label)) for rng in streams)]
-        seen = [preprocessor(picture).model_input for picture in pictures]
-        rows.append((CLASSES[label], [resized(preprocessor.frame(p)[0], SIDE) for p in pictures]))
-        rows.append(("network", [resized(picture, SIDE) for picture in seen]))
+        file = split.paths[_one_of(split, int(label), config.seed)]
+        original = preprocessor.at_input_size(cache.decoded(file))
+        shown = [(original.display, original.model_input)]
+        for version in range(versions if config.augmentation != "none" else 0):
+            rng = np.random.default_rng([config.seed, 0, int(label), version])
+            drawn = draw_version(
+                file,
+                int(label),
+                rng,
+                recipe=config.recipe,
+                preprocessor=preprocessor,
+                cache=cache,
+                size=config.img_size,
+            )
+            shown.append(drawn)
+        rows.append((CLASSES[label], [resized(framed, SIDE) for framed, _ in shown]))
+        rows.append(("network", [resized(seen, SIDE) for _, seen in shown]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    figures.contact_sheet(rows, path, ["original", *(f"version {n + 1}" for n in range(versions))])
+    figures.contact_sheet(rows, path, ["original", *(f"version {n}" for n in range(1, len(rows[0][1])))])
 
 
 def _one_of(split: Split, label: int, seed: int) -> int:

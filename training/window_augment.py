@@ -18,28 +18,28 @@ SHIFT = 0.04
 LEVELS = np.log(np.arange(1, 257, dtype=np.float32) / 256.0).reshape(1, 256)
 
 
-def augment_window(wide: Rgb, rng: np.random.Generator, size: int, *, colour: bool = True, ramp: float = 1.0) -> Rgb:
+def augment_window(
+    wide: Rgb, rng: np.random.Generator, size: int, *, stain_prob: float = 0.8, camera_factor: float = 1.0
+) -> Rgb:
     """Cut one random window.
 
     Args:
         wide: uint8 (W, W, 3), `MARGIN` windows wide, on white-balanced colours.
         rng: source of randomness; the same state gives the same window.
         size: side of the result in pixels.
-        colour: whether stain, light and camera vary too, or the geometry only.
-        ramp: factor on the probabilities of blur, low resolution, sharpening, noise and compression.
+        stain_prob: probability of another stain.
+        camera_factor: factor on the probabilities of low resolution, blur, sharpening, noise and compression.
 
     Returns:
         uint8 (size, size, 3).
     """
     out = turn(wide, rng, size)
-    if not colour:
-        return out
-    if rng.random() < 0.8:
+    if rng.random() < stain_prob:
         out = stain(out, rng)
     out = light(out, rng)
     if rng.random() < 0.3:
         out = saturate(out, rng.uniform(0.5, 1.6))
-    return camera(out, rng, ramp)
+    return camera(out, rng, camera_factor)
 
 
 def turn(wide: Rgb, rng: np.random.Generator, size: int) -> Rgb:
@@ -82,10 +82,10 @@ def saturate(rgb: Rgb, amount: float) -> Rgb:
     return np.asarray(cv2.transform(rgb, matrix.astype(np.float32)), np.uint8)
 
 
-def camera(rgb: Rgb, rng: np.random.Generator, ramp: float) -> Rgb:
+def camera(rgb: Rgb, rng: np.random.Generator, factor: float) -> Rgb:
     """Resolution, focus, sharpening, sensor noise and compression."""
     size, out = len(rgb), rgb
-    chance = rng.random(5) < np.array([0.35, 0.35, 0.25, 0.25, 0.15]) * ramp
+    chance = rng.random(5) < np.array([0.35, 0.35, 0.25, 0.25, 0.15]) * factor
     if chance[0]:
         small = max(8, round(size * rng.uniform(0.3, 0.8)))
         down = cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA)

@@ -51,3 +51,12 @@ def test_classifier_starts_from_the_shipped_imagenet_weights() -> None:
     with np.load(IMAGENET_LITE0) as tensors:
         stem = np.asarray(tensors["_conv_stem.weight"], np.float32).transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(model.get_layer("stem_conv").get_weights()[0], stem)
+
+
+@pytest.mark.parametrize("name", ["missing.npz", "other.weights.h5", "broken.npz"])
+def test_weights_that_do_not_fit_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if not name.startswith("missing"):
+        path.write_bytes(b"not an archive")
+    with pytest.raises(InvalidParameter, match="EfficientNet-Lite0 for that backbone are accepted"):
+        load_backbone_weights(build_classifier(128, efficientnet_lite0), str(path))

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from training.augment import Recipe, draw_version
 from training.window_augment import MARGIN, augment_window, stain, turn
+from wbc.data.cache import ImageCache
+from wbc.data.dataset import read_split
+from wbc.images import decode
 from wbc.preprocessing.background import WHITE
+from wbc.preprocessing.framing import Framing
+from wbc.preprocessing.pipeline import Preprocessing, Preprocessor
 
 
 @pytest.fixture
@@ -25,7 +33,7 @@ def test_same_state_gives_the_same_window(wide: np.ndarray) -> None:
 
 def test_geometry_keeps_colours_and_the_cell_in_the_middle(wide: np.ndarray) -> None:
     for seed in range(20):
-        out = augment_window(wide, np.random.default_rng(seed), 64, colour=False)
+        out = turn(wide, np.random.default_rng(seed), 64)
         assert tuple(out[32, 32]) == (120, 80, 150)
         # 36 of 96 pixels, MARGIN windows wide, are 36 of 64 in the window; the zoom is 0.72 to 1.3
         side = np.sqrt((out[..., 1] < 160).sum())
@@ -45,5 +53,29 @@ def test_stain_leaves_white_nearly_white(wide: np.ndarray) -> None:
 def test_no_degradation_without_its_ramp(wide: np.ndarray) -> None:
     flat = np.full_like(wide, 200)
     for seed in range(10):
-        out = augment_window(flat, np.random.default_rng(seed), 64, ramp=0.0)[16:48, 16:48]
+        out = augment_window(flat, np.random.default_rng(seed), 64, camera_factor=0.0)[16:48, 16:48]
         assert (out == out[0, 0]).all()
+
+
+@pytest.mark.parametrize("mode", ["window", "cell", "off"])
+def test_training_frames_as_serving_does(drawn_dataset: Path, mode: str) -> None:
+    """With everything random at rest, the network sees in training nearly what it is served."""
+    preprocessor = Preprocessor(Preprocessing(size=64, white_balance=True, framing=Framing(mode=mode)))
+    file = read_split(drawn_dataset, "Train").paths[0]
+    served = preprocessor(decode(file.read_bytes())).model_input.astype(int)
+    recipe = Recipe("robust", density_prob=0.0, degradations=0.0)
+    versions = [
+        draw_version(
+            file,
+            0,
+            np.random.default_rng(seed),
+            recipe=recipe,
+            preprocessor=preprocessor,
+            cache=ImageCache(None),
+            size=64,
+        )[1]
+        for seed in range(12)
+    ]
+    # Turned and zoomed, but of the same framing: the share of dark pixels, the nucleus, is of the served size.
+    dark = [np.mean(version.sum(axis=2) < 400) for version in versions]
+    assert np.median(dark) == pytest.approx(np.mean(served.sum(axis=2) < 400), rel=0.6)

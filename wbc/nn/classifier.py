@@ -22,7 +22,10 @@ PARAMETERS = 7_830_509
 ATTENTION = "attention"
 """Name of the layer whose output is the Grad-CAM target; all layers before it are the backbone."""
 
-WEIGHTS = "none, imagenet, a .weights.h5 of DenseNet121 without its top and a .keras of this classifier are accepted"
+WEIGHTS = (
+    "none, imagenet, a .keras of this classifier, and, without the top, a .weights.h5 of DenseNet121 or an .npz of "
+    "EfficientNet-Lite0 for that backbone are accepted"
+)
 """What `load_backbone_weights` takes."""
 
 
@@ -122,27 +125,28 @@ def load_backbone_weights(model: keras.Model, weights: str) -> None:
     """Give the backbone its starting weights.
 
     Args:
-        weights: `none` (random), `imagenet`, a `.weights.h5` of `DenseNet121(include_top=False)`, or a `.keras` file
-            of this classifier at any input size (then every layer is taken over, the head included).
+        weights: `none` (random), `imagenet`, a `.weights.h5` of `DenseNet121(include_top=False)` or an `.npz` of
+            EfficientNet-Lite0 for a model with that backbone, or a `.keras` file of this classifier at any input size
+            (then every layer is taken over, the head included).
 
     Raises:
         InvalidParameter: there is no such file, or it is of neither kind.
     """
     if weights == "none":
         return
-    path = Path(weights)
     lite0 = any(layer.name == LITE0 for layer in model.layers)
-    if lite0 and (weights == "imagenet" or path.suffix == ".npz"):
-        layers = {layer.name: layer for layer in model.layers}
-        load_lite0_tensors(layers, IMAGENET_LITE0 if weights == "imagenet" else path)
-        return
+    path = IMAGENET_LITE0 if lite0 and weights == "imagenet" else Path(weights)
     if weights != "imagenet" and not path.is_file():
         raise InvalidParameter(f"weights={weights!r} is no file; {WEIGHTS}")
-    if weights != "imagenet" and not path.name.endswith((".keras", ".weights.h5")):
+    if weights != "imagenet" and not path.name.endswith((".keras", ".npz" if lite0 else ".weights.h5")):
         raise InvalidParameter(f"weights={weights!r} is a file of another kind; {WEIGHTS}")
     if path.suffix == ".keras":
         with _refused(weights):
             model.set_weights(keras.saving.load_model(path, compile=False).get_weights())
+        return
+    if lite0:
+        with _refused(weights):
+            load_lite0_tensors({layer.name: layer for layer in model.layers}, path)
         return
     if weights != "imagenet" and not _is_hdf5(path):  # found out before a network is built for nothing
         raise InvalidParameter(f"weights={weights!r} is no HDF5 file, whatever its name; {WEIGHTS}")
