@@ -138,7 +138,14 @@ def draw_version(
         The framed picture, and the network's input, uint8 (size, size, 3).
     """
     if recipe.policy == "robust" and preprocessor.spec.framing.mode == "window":
-        wide = cache.surroundings(path, preprocessor, MARGIN, round(MARGIN * size))
+        side = round(MARGIN * size)
+        if (
+            recipe.crop_prob or recipe.bg_prob or recipe.stain_prob
+        ):  # they stand before the window, so nothing is cached
+            varied = _around_the_cell(cache.decoded(path), rng, recipe, label)
+            wide = preprocessor.surroundings(varied, MARGIN, side)
+        else:
+            wide = cache.surroundings(path, preprocessor, MARGIN, side)
         framed = augment_window(
             wide, rng, size, stain_prob=recipe.density_prob, camera_factor=recipe.degradations * ramp
         )

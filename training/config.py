@@ -178,12 +178,6 @@ class TrainingConfig(BaseModel):
             raise ValueError(
                 f"aux_positive_class and aux_negative_class are both {self.aux_positive_class}; two are needed"
             )
-        steps = [name for name in PUBLISHED_STEPS["published"] if getattr(self, name) > 0]
-        if steps and self.augmentation == "robust" and self.framing.mode == "window":
-            raise ValueError(
-                f"{', '.join(steps)} are not part of augmentation=robust with framing=window; "
-                "use augmentation=published, or framing=cell or off"
-            )
         published = type(self).model_fields["focal_class_weights"].default
         if self.main_loss == "cce" and self.focal_class_weights != published:
             raise ValueError("focal_class_weights is of the focal loss alone; give main_loss=focal with it")

@@ -139,9 +139,3 @@ def test_a_bad_option_is_a_usage_error_that_names_it(arguments, words):
     result = CliRunner().invoke(train, arguments)
     assert result.exit_code == 2
     assert words in result.output
-
-
-def test_published_steps_are_refused_where_they_would_be_ignored():
-    with pytest.raises(ValidationError, match="crop_prob are not part of augmentation=robust with framing=window"):
-        TrainingConfig(augmentation="robust", crop_prob=0.2)
-    assert TrainingConfig(augmentation="robust", framing="cell", crop_prob=0.2).crop_prob == 0.2
