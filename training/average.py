@@ -16,7 +16,8 @@ import numpy as np
 
 from training.batches import MAIN
 from training.config import TrainingConfig, save_config
-from training.prepare import data_of
+from training.phases import set_trainable
+from training.prepare import Setup, data_of
 from training.scores import scores
 from wbc.data.cache import ImageCache
 from wbc.data.dataset import prepare_all
@@ -24,6 +25,9 @@ from wbc.errors import InvalidParameter
 from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of a saved model
 from wbc.preprocessing.pipeline import Preprocessor
 from wbc.run_record import TrainingRecord
+
+STATISTICS_BATCHES = 100
+"""Training batches on which the statistics of batch norm are estimated."""
 
 OF_A_RUN = ("seed", "results_dir", "model_path")
 """Settings that averaged runs may differ in."""
@@ -52,8 +56,10 @@ def average_runs(folders: Sequence[Path], output: Path, *, start_share: float = 
         move_to(model, Path(records[0].config["weights"]), start_share)
     config = TrainingConfig.model_validate(records[0].config)
     cache = ImageCache(config.cache_dir)
-    val = data_of(config, cache).val
-    images = prepare_all(val, Preprocessor(records[0].preprocessing), config.img_size, cache=cache)
+    setup = Setup(config, data_of(config, cache), cache, Preprocessor(records[0].preprocessing), model)
+    estimate_statistics(setup)
+    val = setup.data.val
+    images = prepare_all(val, setup.preprocessor, config.img_size, cache=cache)
     found = scores(model.predict(images, batch_size=config.batch_size, verbose=0)[MAIN], val.labels)
     runs = [
         {
@@ -118,6 +124,27 @@ def move_to(model: keras.Model, path: Path, share: float) -> None:
     there = keras.saving.load_model(path, compile=False).get_weights()
     pairs = zip(model.get_weights(), there, strict=True)
     model.set_weights([np.asarray((1 - share) * here + share * other, np.float32) for here, other in pairs])
+
+
+def estimate_statistics(setup: Setup) -> None:
+    """Set the statistics of the trained batch norms to their mean over augmented training batches.
+
+    The runs' own statistics belong to the runs' weights, and their mean does not belong to the mean of the weights.
+    """
+    set_trainable(setup.model, 2, setup.config)
+    norms = [
+        layer
+        for layer in setup.model.layers
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+    momenta = [norm.momentum for norm in norms]
+    batches = setup.batches(2)
+    for number in range(min(STATISTICS_BATCHES, len(batches))):
+        for norm in norms:
+            norm.momentum = number / (number + 1)
+        setup.model(batches[number][0], training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def _different(one: TrainingRecord, other: TrainingRecord) -> list[str]:

@@ -59,6 +59,9 @@ class TrainingConfig(BaseModel):
 
     backbone: BackboneName = Field("efficientnet-lite0", description="feature extractor")
     white_balance: bool = Field(True, description="divide each picture by its own background first")
+    nucleus_density: float | None = Field(
+        0.75, gt=0, le=3, description="optical density to which the nucleus is scaled; none leaves the contrast"
+    )
     preprocessing: Variant = Field("none", description="enhancement filter before the network")
     framing: Framing = Field(Framing(), description="how the cell is framed: window, cell, off, or diameters=1.5,...")
     color_normalization: Literal["none", "reinhard"] = Field(
@@ -146,6 +149,8 @@ class TrainingConfig(BaseModel):
         if not isinstance(data, dict):
             return data
         steps = PUBLISHED_STEPS.get(str(data.get("augmentation", "robust")), {})
+        if data.get("white_balance") is False:  # densities are measured against the glass
+            data = {"nucleus_density": None, **data}
         return {**steps, **{name: value for name, value in data.items() if name not in steps or value is not None}}
 
     @field_validator("framing", mode="before")

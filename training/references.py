@@ -12,7 +12,8 @@ from wbc.preprocessing.stain import MacenkoReference, ReinhardReference
 def fit_preprocessing(config: TrainingConfig, train: Split, cache: ImageCache) -> Preprocessing:
     """The preprocessing of a run, its stain references fitted on images evenly spaced over the training split."""
     step = max(1, len(train.paths) // config.normalization_reference_samples)
-    colours = {"size": config.img_size, "framing": config.framing, "white_balance": config.white_balance}
+    colours = {name: getattr(config, name) for name in ("framing", "white_balance", "nucleus_density")}
+    colours["size"] = config.img_size
     framer = Preprocessor(Preprocessing(**colours))
     sample = [framer(cache.decoded(path)).model_input for path in train.paths[::step]]
     return Preprocessing(
