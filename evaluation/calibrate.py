@@ -16,6 +16,7 @@ from evaluation.unknown import read_unknown
 from wbc.adaptation.calibration import fit_temperature, negative_log_likelihood, probabilities
 from wbc.adaptation.familiarity import Familiarity
 from wbc.adaptation.review import (
+    ACCEPTED_ERROR,
     ReviewThresholds,
     fit_least_quality,
     fit_max_cells,
@@ -78,7 +79,15 @@ def calibrate(bundle: Bundle, config: CalibrationConfig) -> Bundle:
     familiarity, max_distance = _familiarity(ask, val)
     least = {name: round(value, 4) for name, value in _least_quality(ask, val).items()}
     review = ReviewThresholds(
-        min_confidence=fit_min_confidence(confidence, correct),
+        min_confidence=max(
+            *(
+                fit_min_confidence(
+                    confidence[val.split.source == source], correct[val.split.source == source], ACCEPTED_ERROR
+                )
+                for source in range(len(folders))
+            ),
+            bundle.manifest.training.left_out.get("min_confidence", 0.0) if bundle.manifest.training else 0.0,
+        ),
         max_distance=round(max_distance, 4),
         max_cells=fit_max_cells(val.cells),
         # No floor at 0: the maps of a quarter of PBC's eosinophils lie below it, and their answers are right.

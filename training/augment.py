@@ -66,6 +66,7 @@ class Recipe:
         stain_prob: probability of a stain shift in LAB.
         class_scales: factors on `crop_prob` and `bg_prob`, one a class in the order of the labels.
         density_prob: probability of the stain jitter in optical density, with `robust`.
+        stain_strength: factor on the spread of that jitter, with `robust` and framing `window`.
         degradations: factor on the probabilities of what a worse camera does, with `robust`.
     """
 
@@ -76,6 +77,7 @@ class Recipe:
     stain_prob: float = 0.0
     class_scales: tuple[float, ...] = (1.0,) * len(CLASSES)
     density_prob: float = 0.8
+    stain_strength: float = 1.0
     degradations: float = 1.0
 
 
@@ -147,7 +149,12 @@ def draw_version(
         else:
             wide = cache.surroundings(path, preprocessor, MARGIN, side)
         framed = augment_window(
-            wide, rng, size, stain_prob=recipe.density_prob, camera_factor=recipe.degradations * ramp
+            wide,
+            rng,
+            size,
+            stain_prob=recipe.density_prob,
+            stain_strength=recipe.stain_strength,
+            camera_factor=recipe.degradations * ramp,
         )
         return framed, preprocessor.normalise(framed)
     prepared = preprocessor(augment(cache.decoded(path), rng, recipe, label, ramp))

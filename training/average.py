@@ -133,9 +133,7 @@ def estimate_statistics(setup: Setup) -> None:
     """
     set_trainable(setup.model, 2, setup.config)
     norms = [
-        layer
-        for layer in setup.model.layers
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        layer for layer in setup.model.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
     ]
     momenta = [norm.momentum for norm in norms]
     batches = setup.batches(2)

@@ -94,8 +94,22 @@ def average(runs: tuple[Path, ...], output: Path, start_share: float) -> None:
 @click.option(
     "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the result."
 )
+@click.option(
+    "--seed-run",
+    "seeds",
+    nargs=2,
+    multiple=True,
+    metavar="FOLDER SOURCE",
+    help="Another such run, which is scored and not fitted on; may be given several times.",
+)
 @DATA_ROOT
-def cross_fit(run: Path, pairs: tuple[tuple[str, str], ...], output: Path, data_root: Path | None) -> None:
+def cross_fit(
+    run: Path,
+    pairs: tuple[tuple[str, str], ...],
+    output: Path,
+    seeds: tuple[tuple[str, str], ...],
+    data_root: Path | None,
+) -> None:
     """Fit class biases and the temperature for other devices, and shift the head of RUN by them.
 
     They are fitted on sources that a run of the same recipe has not seen, so that they hold on the next device.
@@ -103,8 +117,8 @@ def cross_fit(run: Path, pairs: tuple[tuple[str, str], ...], output: Path, data_
     with _said_plainly():
         from training.cross_fit import cross_fit as fit
 
-        left_out = [(Path(other), source) for other, source in pairs]
-        found = fit(run, left_out, output, data_root or settings().data_root)
+        left_out, further = ([(Path(other), source) for other, source in given] for given in (pairs, seeds))
+        found = fit(run, left_out, output, data_root or settings().data_root, further)
     for row in found["sources"]:
         after = row.get("cross_fitted", {}).get("val_balanced_accuracy")
         shown = "" if after is None else f", with biases of the other sources {after:.4f}"
@@ -112,6 +126,29 @@ def cross_fit(run: Path, pairs: tuple[tuple[str, str], ...], output: Path, data_
     click.echo(
         f"{output / 'model.keras'}: temperature on other devices {found['temperature']:g}, biases {found['bias']}"
     )
+
+
+@click.command("left-out")
+@click.argument("pairs", nargs=-1, required=True, metavar="(RUN SOURCE)...")
+@click.option("--tta", "mode", type=click.Choice(["none", "light"]), default="none", show_default=True, help="Views.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON file of scores.")
+@click.option("--cache-dir", type=click.Path(path_type=Path), default=Path("runs/cache"), help="Folder of images.")
+@DATA_ROOT
+def left_out(pairs: tuple[str, ...], mode: Any, output: Path, cache_dir: Path, data_root: Path | None) -> None:
+    """Score runs, each on a source that it was not trained on."""
+    if len(pairs) % 2:
+        raise click.UsageError(f"received {len(pairs)} values; pairs of a run's folder and a source are accepted")
+    with _said_plainly():
+        from training.cross_fit import compare_left_out
+        from wbc.data.cache import ImageCache
+
+        runs = [(Path(run), source) for run, source in zip(pairs[::2], pairs[1::2], strict=True)]
+        found = compare_left_out(runs, data_root or settings().data_root, ImageCache(cache_dir), mode)
+    for row in found["runs"]:
+        click.echo(f"{row['run']} on {row['source']}: balanced accuracy {row['val_balanced_accuracy']:.4f}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found, indent=2) + "\n")
+    click.echo(str(output))
 
 
 def _scores(values: Mapping[str, Any]) -> str:

@@ -59,9 +59,6 @@ class TrainingConfig(BaseModel):
 
     backbone: BackboneName = Field("efficientnet-lite0", description="feature extractor")
     white_balance: bool = Field(True, description="divide each picture by its own background first")
-    nucleus_density: float | None = Field(
-        0.75, gt=0, le=3, description="optical density to which the nucleus is scaled; none leaves the contrast"
-    )
     preprocessing: Variant = Field("none", description="enhancement filter before the network")
     framing: Framing = Field(Framing(), description="how the cell is framed: window, cell, off, or diameters=1.5,...")
     color_normalization: Literal["none", "reinhard"] = Field(
@@ -84,6 +81,9 @@ class TrainingConfig(BaseModel):
         0.6, ge=0, description="factor on a lymphocyte's crop and background probabilities"
     )
     density_jitter_prob: float = Field(0.8, ge=0, le=1, description="robust: probability of a stain jitter in density")
+    stain_strength: float = Field(
+        1.0, ge=0, le=3, description="robust with framing window: factor on the spread of the stain jitter in density"
+    )
     degradations: float = Field(
         1.0,
         ge=0,
@@ -149,8 +149,6 @@ class TrainingConfig(BaseModel):
         if not isinstance(data, dict):
             return data
         steps = PUBLISHED_STEPS.get(str(data.get("augmentation", "robust")), {})
-        if data.get("white_balance") is False:  # densities are measured against the glass
-            data = {"nucleus_density": None, **data}
         return {**steps, **{name: value for name, value in data.items() if name not in steps or value is not None}}
 
     @field_validator("framing", mode="before")
@@ -200,6 +198,7 @@ class TrainingConfig(BaseModel):
             stain_prob=self.stain_jitter_prob,
             class_scales=tuple(scales.get(name, 1.0) for name in CLASSES),
             density_prob=self.density_jitter_prob,
+            stain_strength=self.stain_strength,
             degradations=self.degradations,
         )
 

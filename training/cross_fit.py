@@ -16,6 +16,9 @@ from scipy.optimize import minimize
 
 from training.batches import MAIN
 from training.scores import scores
+from wbc.adaptation import tta
+from wbc.adaptation.calibration import expected_calibration_error, probabilities
+from wbc.adaptation.review import ACCEPTED_ERROR, fit_min_confidence
 from wbc.data.cache import ImageCache
 from wbc.data.dataset import prepare_all, read_split
 from wbc.errors import InvalidParameter
@@ -41,8 +44,8 @@ class LeftOut:
     labels: NDArray[np.int64]
 
 
-def score_left_out(run: Path, source: str, data_root: Path, cache: ImageCache) -> LeftOut:
-    """Predict a source with a run that left it out.
+def score_left_out(run: Path, source: str, data_root: Path, cache: ImageCache, mode: tta.Mode = "none") -> LeftOut:
+    """Predict a source with a run that left it out; mode `light` averages eight views.
 
     Raises:
         InvalidParameter: the run was trained on that source.
@@ -53,8 +56,10 @@ def score_left_out(run: Path, source: str, data_root: Path, cache: ImageCache) -
     split = read_split(data_root, source)
     images = prepare_all(split, Preprocessor(record.preprocessing), record.preprocessing.size, cache=cache)
     model = keras.saving.load_model(run / "model.keras", compile=False)
-    logits = model.predict(images, batch_size=64, verbose=0)[MAIN]
-    return LeftOut(run.name, source, np.asarray(logits, np.float64), split.labels)
+    views = np.stack([tta.views(image, mode) for image in images])
+    logits = model.predict(views.reshape(-1, *views.shape[2:]), batch_size=64, verbose=0)[MAIN]
+    logits = np.asarray(logits, np.float64).reshape(len(images), -1, len(CLASSES)).mean(axis=1)
+    return LeftOut(run.name, source, logits, split.labels)
 
 
 def fit_temperature_and_bias(parts: Sequence[LeftOut]) -> tuple[float, NDArray[np.float64]]:
@@ -89,28 +94,81 @@ def _weights(labels: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum())
 
 
-def score_parts(parts: Sequence[LeftOut]) -> list[dict[str, Any]]:
-    """Scores of each left-out source, as predicted and with the temperature and biases fitted on the other sources."""
+def score_parts(parts: Sequence[LeftOut], fitted: Sequence[LeftOut]) -> list[dict[str, Any]]:
+    """Scores of each left-out source, as predicted and with the temperature and biases of the other sources.
+
+    Args:
+        parts: what is scored.
+        fitted: what temperature and biases are fitted on; none of the same source is used for a part.
+    """
     rows = []
     for part in parts:
-        others = [other for other in parts if other.source != part.source]
-        row: dict[str, Any] = {"run": part.run, "source": part.source, "images": len(part.labels)}
-        enough = _counting(part.labels)
-        kept = enough[part.labels]
-        row |= scores(part.logits[kept], part.labels[kept])
-        row["recall"] = {
-            name: round(float((part.logits.argmax(axis=1) == number)[part.labels == number].mean()), 4)
-            for number, name in enumerate(CLASSES)
-            if enough[number]
-        }
-        if others:
+        row = {"run": part.run, "source": part.source, "images": len(part.labels)} | _scores(part.logits, part.labels)
+        if others := [other for other in fitted if other.source != part.source]:
             temperature, bias = fit_temperature_and_bias(others)
-            row["cross_fitted"] = scores((part.logits / temperature + bias)[kept], part.labels[kept])
+            row["cross_fitted"] = _scores(part.logits / temperature + bias, part.labels)
         rows.append(row)
     return rows
 
 
-def cross_fit(run: Path, left_out: Sequence[tuple[Path, str]], output: Path, data_root: Path) -> dict[str, Any]:
+def _scores(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str, Any]:
+    """Scores over the classes that count, recall of each, calibration error, and the answers that can be trusted."""
+    enough = _counting(labels)
+    kept = enough[labels]
+    confident = probabilities(logits)
+    confidence, correct = confident.max(axis=1), confident.argmax(axis=1) == labels
+    limit = fit_min_confidence(confidence, correct, ACCEPTED_ERROR)
+    return {
+        **{name: round(value, 4) for name, value in scores(logits[kept], labels[kept]).items()},
+        "recall": {
+            name: round(float(correct[labels == number].mean()), 4)
+            for number, name in enumerate(CLASSES)
+            if enough[number]
+        },
+        "calibration_error": round(expected_calibration_error(confidence, correct), 4),
+        "min_confidence": limit,
+        "unflagged": round(float((confidence >= limit).mean()), 4),
+    }
+
+
+def compare_left_out(
+    pairs: Sequence[tuple[Path, str]], data_root: Path, cache: ImageCache, mode: tta.Mode = "none"
+) -> dict[str, Any]:
+    """Scores of runs, each on a source that it was not trained on, for a comparison of recipes.
+
+    Args:
+        pairs: results folders of runs with a source each.
+        data_root: folder of the splits.
+        cache: of decoded and prepared images.
+        mode: views that are averaged.
+    """
+    parts = [score_left_out(run, source, data_root, cache, mode) for run, source in pairs]
+    return {"views": len(tta.LIGHT_VIEWS) if mode == "light" else 1, "runs": score_parts(parts, [])}
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation over the runs of each source of the balanced accuracy."""
+    found: dict[str, dict[str, float]] = {}
+    for source in dict.fromkeys(row["source"] for row in rows):
+        mine = [row for row in rows if row["source"] == source]
+        found[source] = {"runs": len(mine)}
+        for name, values in (
+            ("balanced_accuracy", [row["val_balanced_accuracy"] for row in mine]),
+            ("cross_fitted", [row["cross_fitted"]["val_balanced_accuracy"] for row in mine if "cross_fitted" in row]),
+        ):
+            if values:
+                found[source] |= {f"{name}_mean": round(float(np.mean(values)), 4)}
+                found[source] |= {f"{name}_sd": round(float(np.std(values, ddof=min(1, len(values) - 1))), 4)}
+    return found
+
+
+def cross_fit(
+    run: Path,
+    left_out: Sequence[tuple[Path, str]],
+    output: Path,
+    data_root: Path,
+    seeds: Sequence[tuple[Path, str]] = (),
+) -> dict[str, Any]:
     """Shift the head's biases of a run by what its siblings needed on the sources that they left out.
 
     Writes `output` as a run of its own: `model.keras`, whose logits hold the biases, and `training.json`, whose
@@ -121,6 +179,7 @@ def cross_fit(run: Path, left_out: Sequence[tuple[Path, str]], output: Path, dat
         left_out: results folders of runs of the same recipe, each with a source that it was not trained on.
         output: folder for the new run.
         data_root: folder of the splits.
+        seeds: further such runs, which are scored and not fitted on: the seeds behind averaged runs.
 
     Returns:
         What `left_out` holds.
@@ -134,10 +193,15 @@ def cross_fit(run: Path, left_out: Sequence[tuple[Path, str]], output: Path, dat
     cache = ImageCache(Path(record.config["cache_dir"]) if record.config.get("cache_dir") else None)
     parts = [score_left_out(path, source, data_root, cache) for path, source in left_out]
     temperature, bias = fit_temperature_and_bias(parts)
+    rows = score_parts(parts, parts)
+    by_seed = score_parts([score_left_out(path, source, data_root, cache) for path, source in seeds], parts)
     found = {
         "temperature": round(temperature, 5),
         "bias": dict(zip(CLASSES, bias.round(5).tolist(), strict=True)),
-        "sources": score_parts(parts),
+        "min_confidence": max(row.get("cross_fitted", row)["min_confidence"] for row in rows),
+        "sources": rows,
+        "seeds": by_seed,
+        "summary": summarise(by_seed or rows),
     }
     output.mkdir(parents=True, exist_ok=True)
     model = keras.saving.load_model(run / "model.keras", compile=False)

@@ -12,8 +12,7 @@ from wbc.preprocessing.stain import MacenkoReference, ReinhardReference
 def fit_preprocessing(config: TrainingConfig, train: Split, cache: ImageCache) -> Preprocessing:
     """The preprocessing of a run, its stain references fitted on images evenly spaced over the training split."""
     step = max(1, len(train.paths) // config.normalization_reference_samples)
-    colours = {name: getattr(config, name) for name in ("framing", "white_balance", "nucleus_density")}
-    colours["size"] = config.img_size
+    colours = {"size": config.img_size, "framing": config.framing, "white_balance": config.white_balance}
     framer = Preprocessor(Preprocessing(**colours))
     sample = [framer(cache.decoded(path)).model_input for path in train.paths[::step]]
     return Preprocessing(

@@ -19,7 +19,13 @@ LEVELS = np.log(np.arange(1, 257, dtype=np.float32) / 256.0).reshape(1, 256)
 
 
 def augment_window(
-    wide: Rgb, rng: np.random.Generator, size: int, *, stain_prob: float = 0.8, camera_factor: float = 1.0
+    wide: Rgb,
+    rng: np.random.Generator,
+    size: int,
+    *,
+    stain_prob: float = 0.8,
+    stain_strength: float = 1.0,
+    camera_factor: float = 1.0,
 ) -> Rgb:
     """Cut one random window.
 
@@ -28,6 +34,7 @@ def augment_window(
         rng: source of randomness; the same state gives the same window.
         size: side of the result in pixels.
         stain_prob: probability of another stain.
+        stain_strength: factor on the spread of the stains.
         camera_factor: factor on the probabilities of low resolution, blur, sharpening, noise and compression.
 
     Returns:
@@ -35,7 +42,7 @@ def augment_window(
     """
     out = turn(wide, rng, size)
     if rng.random() < stain_prob:
-        out = stain(out, rng)
+        out = stain(out, rng, stain_strength)
     out = light(out, rng)
     if rng.random() < 0.3:
         out = saturate(out, rng.uniform(0.5, 1.6))
@@ -56,11 +63,11 @@ def turn(wide: Rgb, rng: np.random.Generator, size: int) -> Rgb:
     return np.asarray(turned, np.uint8)
 
 
-def stain(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+def stain(rgb: Rgb, rng: np.random.Generator, strength: float = 1.0) -> Rgb:
     """Mix and scale the optical densities of the channels: another dye, batch or staining time."""
     density = cv2.LUT(rgb, -LEVELS)
-    mix = np.eye(3) + rng.normal(0, 0.08, (3, 3))
-    mix = mix * np.exp(rng.normal(0, 0.18, 3))[:, None] * np.exp(rng.normal(0, 0.25))
+    mix = np.eye(3) + strength * rng.normal(0, 0.08, (3, 3))
+    mix = mix * np.exp(strength * rng.normal(0, 0.18, 3))[:, None] * np.exp(strength * rng.normal(0, 0.25))
     moved = cv2.transform(density, mix.astype(np.float32))
     return np.asarray(np.clip(256.0 * cv2.exp(-moved) - 1.0, 0, 255), np.uint8)
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from training.cross_fit import LeftOut, cross_fit, fit_temperature_and_bias, score_left_out, score_parts
+from training.cross_fit import LeftOut, cross_fit, fit_temperature_and_bias, score_left_out, score_parts, summarise
 from wbc.data.cache import ImageCache
 from wbc.errors import InvalidParameter
 from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of the saved models
@@ -36,15 +36,29 @@ def test_bias_and_temperature_are_found() -> None:
 
 
 def test_a_source_is_scored_with_the_biases_of_the_others() -> None:
-    rows = score_parts([part("a", SHIFT, 0), part("b", SHIFT, 1)])
+    parts = [part("a", SHIFT, 0), part("b", SHIFT, 1)]
+    rows = score_parts(parts, parts)
     for row in rows:
         assert row["cross_fitted"]["val_balanced_accuracy"] > row["val_balanced_accuracy"] + 0.02
         assert set(row["recall"]) == {"Basophil", "Eosinophil", "Lymphocyte", "Monocyte", "Neutrophil"}
-    assert "cross_fitted" not in score_parts([part("a", SHIFT, 0)])[0]
+        assert row["cross_fitted"]["calibration_error"] < row["calibration_error"]
+        assert 0 < row["unflagged"] <= 1
+    assert "cross_fitted" not in score_parts(parts[:1], parts[:1])[0]
+
+
+def test_seeds_are_summed_up_by_source() -> None:
+    fitted = [part("a", SHIFT, 0), part("b", SHIFT, 1)]
+    rows = score_parts([part("a", SHIFT, 2), part("a", SHIFT, 3), part("b", SHIFT, 4)], fitted)
+    found = summarise(rows)
+    assert {source: row["runs"] for source, row in found.items()} == {"a": 2, "b": 1}
+    scored = [row["val_balanced_accuracy"] for row in rows[:2]]
+    assert found["a"]["balanced_accuracy_mean"] == pytest.approx(np.mean(scored), abs=1e-3)
+    assert found["a"]["balanced_accuracy_sd"] == pytest.approx(np.std(scored, ddof=1), abs=1e-3)
+    assert found["b"]["balanced_accuracy_sd"] == 0
 
 
 def test_the_head_holds_the_biases(tiny_run: Path, drawn_dataset: Path, tmp_path: Path) -> None:
-    found = cross_fit(tiny_run, [(tiny_run, "Val")], tmp_path / "out", drawn_dataset)
+    found = cross_fit(tiny_run, [(tiny_run, "Val")], tmp_path / "out", drawn_dataset, [(tiny_run, "Val")])
     before, after = (
         keras.saving.load_model(folder / "model.keras", compile=False).get_layer("main_out").get_weights()
         for folder in (tiny_run, tmp_path / "out")

@@ -26,6 +26,13 @@ def negative_log_likelihood(
     return float(-np.log(np.maximum(chosen, 1e-300)).mean())
 
 
+def expected_calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 15) -> float:
+    """Mean distance of confidence (N,) and accuracy over bins of equal width (Guo et al. 2017); empty ones left out."""
+    which = np.clip(np.ceil(np.asarray(confidence, np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
+    gap = np.bincount(which, np.asarray(confidence, np.float64) - np.asarray(correct, np.float64), bins)
+    return float(np.abs(gap).sum() / len(which))
+
+
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """The temperature of least negative log-likelihood (Guo et al. 2017, arXiv 1706.04599), by golden section.
 

@@ -117,8 +117,12 @@ def _above(value: float, most: float | None) -> bool:
     return most is not None and value > most
 
 
+ACCEPTED_ERROR = 0.03
+"""Share of wrong answers among the unflagged that is accepted on a device that was not trained on."""
+
+
 def fit_min_confidence(
-    confidence: NDArray[np.floating], correct: NDArray[np.bool_], accepted_error: float = 0.002, least: float = 0.6
+    confidence: NDArray[np.floating], correct: NDArray[np.bool_], accepted_error: float, least: float = 0.6
 ) -> float:
     """The lowest confidence above which at most `accepted_error` of the answers are wrong, and at least `least`.
 

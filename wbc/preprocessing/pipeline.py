@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wbc.preprocessing.background import WHITE, white_balance
 from wbc.preprocessing.crop import window
-from wbc.preprocessing.density import scale_density
 from wbc.preprocessing.enhance import Variant, enhance
 from wbc.preprocessing.foreground import Foreground, find_foreground
 from wbc.preprocessing.framing import Framing, frame, window_of
@@ -30,8 +29,6 @@ class Preprocessing(BaseModel):
         variant: the enhancement filter.
         size: side of the network's input, pixels.
         white_balance: whether the picture is divided by its background first.
-        nucleus_density: optical density (natural, mean of the channels) to which the nucleus is scaled after the white
-            balance, and all else with it; None leaves the contrast as it is.
         framing: how the cell is framed.
         color_normalization: `reinhard` moves each image to `reinhard` before the filter.
         reinhard: statistics of the training split; also the yardstick for how far an image's stain lies from it.
@@ -43,7 +40,6 @@ class Preprocessing(BaseModel):
     variant: Variant = "none"
     size: int = Field(224, ge=32, le=1024)
     white_balance: bool = False
-    nucleus_density: float | None = Field(None, gt=0, le=3)
     framing: Framing = Framing()
     color_normalization: Literal["none", "reinhard"] = "none"
     reinhard: ReinhardReference | None = None
@@ -51,8 +47,6 @@ class Preprocessing(BaseModel):
 
     @model_validator(mode="after")
     def _references_are_there(self) -> Preprocessing:
-        if self.nucleus_density is not None and not self.white_balance:
-            raise ValueError("nucleus_density needs white_balance: densities are measured against the glass")
         if self.color_normalization == "reinhard" and self.reinhard is None:
             raise ValueError("color_normalization=reinhard needs a fitted Reinhard reference")
         if self.variant == "v4" and self.macenko is None:
@@ -98,7 +92,7 @@ class Preprocessor:
         size, window_mode = self.spec.size, self.spec.framing.mode == "window"
         display, moved = self.frame(rgb, found, max(size, DISPLAY) if window_mode else size)
         same = len(display) == size and not self.spec.white_balance
-        framed = display if same else self.contrast(*self.frame(balanced, found))
+        framed = display if same else self.frame(balanced, found)[0]
         return Prepared(display, self.normalise(framed), moved, found.cell_diameter, found.nucleus_diameter)
 
     def at_input_size(self, rgb: NDArray[np.uint8]) -> Prepared:
@@ -109,17 +103,11 @@ class Preprocessor:
         balanced = self.balance(rgb)
         found = find_foreground(balanced)
         framed, moved = self.frame(balanced, found)
-        framed = self.contrast(framed, moved)
         return Prepared(framed, self.normalise(framed), moved, found.cell_diameter, found.nucleus_diameter)
 
     def balance(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture as the finder sees its colours, uint8 (H, W, 3)."""
+        """The picture as the finder and the network see its colours, uint8 (H, W, 3)."""
         return white_balance(rgb) if self.spec.white_balance else rgb
-
-    def contrast(self, framed: NDArray[np.uint8], found: Foreground) -> NDArray[np.uint8]:
-        """The framed picture, on balanced colours, with the contrast that the network sees."""
-        target = self.spec.nucleus_density
-        return framed if target is None else scale_density(framed, found.nucleus, target)
 
     def frame(
         self, rgb: NDArray[np.uint8], found: Foreground | None = None, size: int | None = None
@@ -139,13 +127,10 @@ class Preprocessor:
         return frame(rgb, size, self.spec.framing, found)
 
     def surroundings(self, rgb: NDArray[np.uint8], zoom: float, size: int) -> NDArray[np.uint8]:
-        """A window `zoom` times as wide, with the colours that the network sees, uint8 (size, size, 3)."""
+        """A window `zoom` times as wide, on balanced colours, uint8 (size, size, 3): what augmentation starts from."""
         balanced = self.balance(rgb)
-        found = find_foreground(balanced)
-        centre, side = window_of(self.spec.framing, found)
-        outside = WHITE if self.spec.white_balance else None
-        wide, to_window = window(balanced, centre, zoom * side, size, outside=outside)
-        return self.contrast(wide, _moved(found, to_window, size))
+        centre, side = window_of(self.spec.framing, find_foreground(balanced))
+        return window(balanced, centre, zoom * side, size, outside=WHITE if self.spec.white_balance else None)[0]
 
     def normalise(self, framed: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Colour normalisation and filter on a framed picture, uint8 (S, S, 3)."""
