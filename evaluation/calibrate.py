@@ -73,8 +73,9 @@ def calibrate(bundle: Bundle, config: CalibrationConfig) -> Bundle:
     ask = _Asker(replace(bundle, manifest=plain), OnnxClassifier(bundle.onnx_path), config)
     folders = val_folders(config.data_root, config.sources) or [VAL]
     val = ask(Split.joined([read_split(config.data_root, name, config.limit) for name in folders]))
-    temperature = round(fit_temperature(val.logits, val.labels), 5)
-    calibrated = probabilities(val.logits, temperature)
+    logits = _log(val.probabilities)
+    temperature = round(fit_temperature(logits, val.labels), 5)
+    calibrated = probabilities(logits, temperature)
     confidence, correct = calibrated.max(axis=1), calibrated.argmax(axis=1) == val.labels
     familiarity, max_distance = _familiarity(ask, val)
     least = {name: round(value, 4) for name, value in _least_quality(ask, val).items()}
@@ -99,8 +100,8 @@ def calibrate(bundle: Bundle, config: CalibrationConfig) -> Bundle:
     fitted = {
         "val_images": len(val.labels),
         "val_accuracy": round(float(correct.mean()), 6),
-        "val_nll_before": round(negative_log_likelihood(val.logits, val.labels), 6),
-        "val_nll_after": round(negative_log_likelihood(val.logits, val.labels, temperature), 6),
+        "val_nll_before": round(negative_log_likelihood(logits, val.labels), 6),
+        "val_nll_after": round(negative_log_likelihood(logits, val.labels, temperature), 6),
         "familiarity_directions": len(familiarity.variances),
     }
     training = bundle.manifest.training and bundle.manifest.training.model_copy(update={"calibrated": fitted})
@@ -117,6 +118,11 @@ def calibrate(bundle: Bundle, config: CalibrationConfig) -> Bundle:
     )
     write_manifest(bundle.path, manifest)
     return Bundle.load(bundle.path)
+
+
+def _log(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities at temperature 1 as logits, which hold the shift by the cell's size."""
+    return np.asarray(np.log(np.maximum(probabilities, 1e-300)))
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ def _tta_scale(ask: _Asker) -> float:
     images in eight views as the temperature has in one: few of `Val` are wrong, and they alone decide a fit.
     """
     split = read_split(ask.config.data_root, "Val", ask.config.view_images)
-    one, eight = ask(split).logits, np.log(np.maximum(ask(split, "light").probabilities, 1e-300))
+    one, eight = _log(ask(split).probabilities), _log(ask(split, "light").probabilities)
     margins = [float(np.mean(np.diff(np.sort(logits, axis=1)[:, -2:], axis=1))) for logits in (one, eight)]
     return margins[1] / margins[0]
 

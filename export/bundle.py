@@ -153,6 +153,7 @@ def _manifest(
         preprocessing_probe=probe(Preprocessor(record.preprocessing)),
         temperature=1.0,
         foreign_temperature=record.left_out.get("temperature"),
+        cell_size=record.left_out.get("cell_size"),
         tta=config.tta,
         review=ReviewThresholds(min_confidence=0.0),
         gradcam_layer=ATTENTION,

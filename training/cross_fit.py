@@ -1,10 +1,11 @@
-"""Confidence and class biases for a device that was not trained on, from runs that each left one source out."""
+"""Corrections for a device that was not trained on, fitted on runs that each left one source out."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,20 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import logsumexp
 
 from training.batches import MAIN
 from training.scores import scores
 from wbc.adaptation import tta
 from wbc.adaptation.calibration import expected_calibration_error, probabilities
+from wbc.adaptation.cell_size import DIRECTION, CellSize
 from wbc.adaptation.review import ACCEPTED_ERROR, fit_min_confidence
 from wbc.data.cache import ImageCache
-from wbc.data.dataset import prepare_all, read_split
+from wbc.data.dataset import Split, cores, prepare_all, read_split
 from wbc.errors import InvalidParameter
 from wbc.labels import CLASSES
 from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of the saved models
-from wbc.preprocessing.pipeline import Preprocessor
+from wbc.preprocessing.pipeline import Preprocessing, Preprocessor
 from wbc.run_record import TrainingRecord
 
 ENOUGH = 10
@@ -36,12 +39,35 @@ PENALTY = 0.02
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Logits (N, 5) of a run for the images (N,) of a source that it was not trained on."""
+    """Logits (N, 5) of a run for the images (N,) of a source that it was not trained on.
+
+    `diameters`, (N,), are those of the cells in red cells, NaN where not known.
+    """
 
     run: str
     source: str
     logits: NDArray[np.float64]
     labels: NDArray[np.int64]
+    diameters: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What a run's logits need on a device that it was not trained on.
+
+    Attributes:
+        temperature: divides them.
+        bias: float64 (5,), added to the divided logits; its sum is 0.
+        cell_size: added to the logits.
+    """
+
+    temperature: float
+    bias: NDArray[np.float64]
+    cell_size: CellSize
+
+    def __call__(self, part: LeftOut) -> NDArray[np.float64]:
+        """Return the shifted logits, (N, 5)."""
+        return (part.logits + self.cell_size.shift(part.diameters)) / self.temperature + self.bias
 
 
 def score_left_out(run: Path, source: str, data_root: Path, cache: ImageCache, mode: tta.Mode = "none") -> LeftOut:
@@ -59,27 +85,36 @@ def score_left_out(run: Path, source: str, data_root: Path, cache: ImageCache, m
     views = np.stack([tta.views(image, mode) for image in images])
     logits = model.predict(views.reshape(-1, *views.shape[2:]), batch_size=64, verbose=0)[MAIN]
     logits = np.asarray(logits, np.float64).reshape(len(images), -1, len(CLASSES)).mean(axis=1)
-    return LeftOut(run.name, source, logits, split.labels)
+    return LeftOut(run.name, source, logits, split.labels, _diameters(split, record.preprocessing, cache))
 
 
-def fit_temperature_and_bias(parts: Sequence[LeftOut]) -> tuple[float, NDArray[np.float64]]:
-    """Temperature and class biases, (5,) with sum 0, of least cross-entropy; sources and classes weigh the same.
+def _diameters(split: Split, spec: Preprocessing, cache: ImageCache) -> NDArray[np.float64]:
+    preprocessor = Preprocessor(spec, ruler=True)
+    with ThreadPoolExecutor(cores(0)) as pool:
+        found = pool.map(lambda path: preprocessor(cache.decoded(path)).diameter_in_red_cells, split.paths)
+        return np.array(list(found))
 
-    The probabilities are `softmax(logits / temperature + bias)`.
-    """
+
+def fit_shift(parts: Sequence[LeftOut]) -> Shift:
+    """Fit the corrections of least cross-entropy; sources weigh alike, and so do the classes of each."""
     logits = np.concatenate([part.logits for part in parts])
     labels = np.concatenate([part.labels for part in parts])
+    diameters = np.concatenate([part.diameters for part in parts])
+    size = np.stack([CellSize.log_diameter(diameters), ~np.isnan(diameters)], axis=1).astype(np.float64)
     weights = np.concatenate([_weights(part.labels) for part in parts]) / len(parts)
+    count = len(CLASSES)
 
     def loss(values: NDArray[np.float64]) -> float:
-        bias = values[1:] - values[1:].mean()
-        scaled = logits / np.exp(values[0]) + bias
-        top = scaled.max(axis=1, keepdims=True)
-        log_sum = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
-        return float(weights @ (log_sum - scaled[np.arange(len(labels)), labels]) + PENALTY * bias @ bias)
+        bias, by_size = values[1 : 1 + count] - values[1 : 1 + count].mean(), values[1 + count :]
+        scaled = logits / np.exp(values[0]) + bias + (size @ by_size)[:, None] * DIRECTION
+        chosen = scaled[np.arange(len(labels)), labels]
+        return float(weights @ (logsumexp(scaled, axis=1) - chosen) + PENALTY * (bias @ bias + by_size[1] ** 2))
 
-    found = minimize(loss, np.zeros(1 + len(CLASSES)), method="L-BFGS-B").x
-    return float(np.exp(found[0])), found[1:] - found[1:].mean()
+    free = [(None, None)] * (1 + count)
+    found = minimize(loss, np.zeros(3 + count), method="L-BFGS-B", bounds=[*free, (0, None), (None, None)]).x
+    temperature, bias = float(np.exp(found[0])), found[1 : 1 + count]
+    slope, offset = temperature * found[1 + count :]
+    return Shift(temperature, bias - bias.mean(), CellSize(slope=round(slope, 5), offset=round(offset, 5)))
 
 
 def _counting(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -105,8 +140,7 @@ def score_parts(parts: Sequence[LeftOut], fitted: Sequence[LeftOut]) -> list[dic
     for part in parts:
         row = {"run": part.run, "source": part.source, "images": len(part.labels)} | _scores(part.logits, part.labels)
         if others := [other for other in fitted if other.source != part.source]:
-            temperature, bias = fit_temperature_and_bias(others)
-            row["cross_fitted"] = _scores(part.logits / temperature + bias, part.labels)
+            row["cross_fitted"] = _scores(fit_shift(others)(part), part.labels)
         rows.append(row)
     return rows
 
@@ -192,12 +226,13 @@ def cross_fit(
     record = TrainingRecord.model_validate_json((run / "training.json").read_bytes())
     cache = ImageCache(Path(record.config["cache_dir"]) if record.config.get("cache_dir") else None)
     parts = [score_left_out(path, source, data_root, cache) for path, source in left_out]
-    temperature, bias = fit_temperature_and_bias(parts)
+    shift = fit_shift(parts)
     rows = score_parts(parts, parts)
     by_seed = score_parts([score_left_out(path, source, data_root, cache) for path, source in seeds], parts)
     found = {
-        "temperature": round(temperature, 5),
-        "bias": dict(zip(CLASSES, bias.round(5).tolist(), strict=True)),
+        "temperature": round(shift.temperature, 5),
+        "bias": dict(zip(CLASSES, shift.bias.round(5).tolist(), strict=True)),
+        "cell_size": shift.cell_size.model_dump(),
         "min_confidence": max(row.get("cross_fitted", row)["min_confidence"] for row in rows),
         "sources": rows,
         "seeds": by_seed,
@@ -207,7 +242,7 @@ def cross_fit(
     model = keras.saving.load_model(run / "model.keras", compile=False)
     head = model.get_layer(MAIN)
     kernel, start = head.get_weights()
-    head.set_weights([kernel, start + (temperature * bias).astype(np.float32)])
+    head.set_weights([kernel, start + (shift.temperature * shift.bias).astype(np.float32)])
     model.save(output / "model.keras")
     for name in ("history.csv", "config.yaml"):
         shutil.copyfile(run / name, output / name)

@@ -89,7 +89,7 @@ class Pipeline:
 
     def __init__(self, bundle: Bundle) -> None:
         self.manifest = bundle.manifest
-        self.preprocessor = Preprocessor(bundle.manifest.preprocessing)
+        self.preprocessor = Preprocessor(bundle.manifest.preprocessing, ruler=bundle.manifest.cell_size is not None)
         self.familiarity = None if (path := bundle.familiarity_path) is None else Familiarity.load(path)
 
     def prepare(self, data: bytes) -> tuple[Prepared, dict[str, float]]:
@@ -153,7 +153,10 @@ class Pipeline:
         limit = self.manifest.review.max_distance
         foreign = distance is not None and limit is not None and distance > limit
         temperature = self.manifest.temperature_of(views, foreign=foreign)
-        probabilities = calibration.probabilities(tta.average(outputs.logits), temperature)
+        logits: NDArray[np.floating] = tta.average(outputs.logits)
+        if self.manifest.cell_size is not None:
+            logits = logits + self.manifest.cell_size.shift(prepared.diameter_in_red_cells)
+        probabilities = calibration.probabilities(logits, temperature)
         if label_set is not None:
             probabilities = route(probabilities, aux_logit, label_set)
         order = np.argsort(-probabilities, kind="stable")

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from wbc.adaptation.cell_size import CellSize
 from wbc.adaptation.review import ReviewThresholds
 from wbc.adaptation.tta import Mode
 from wbc.errors import BundleCorrupted, BundleMismatch, BundleMissing
@@ -84,6 +85,7 @@ class Manifest(BaseModel):
     foreign_temperature: float | None = Field(
         None, gt=0, description="where a picture is unlike the training pictures; None is `temperature`"
     )
+    cell_size: CellSize | None = Field(None, description="use of the cell's diameter, measured in red cells")
     label_prior: tuple[float, ...] | None = Field(
         None, description="class shares where the probabilities are calibrated"
     )

@@ -9,30 +9,41 @@ import keras
 import numpy as np
 import pytest
 
-from training.cross_fit import LeftOut, cross_fit, fit_temperature_and_bias, score_left_out, score_parts, summarise
+from training.cross_fit import LeftOut, Shift, cross_fit, fit_shift, score_left_out, score_parts, summarise
 from wbc.data.cache import ImageCache
 from wbc.errors import InvalidParameter
 from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of the saved models
 
 
 def part(source: str, shift: np.ndarray, seed: int) -> LeftOut:
-    """Cells whose logits are wrong by a constant for each class and four times too large."""
+    """Cells whose logits are wrong by a constant for each class and four times too large; monocytes are larger."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 5, 400)
     logits = rng.normal(0, 1, (400, 5))
     logits[np.arange(400), labels] += 2.0
-    return LeftOut(f"without-{source}", source, 4 * (logits + shift), labels)
+    diameters = np.where(labels == 3, 2.1, 1.6) * np.exp(rng.normal(0, 0.12, 400))
+    diameters[::10] = np.nan
+    return LeftOut(f"without-{source}", source, 4 * (logits + shift), labels, diameters)
 
 
 SHIFT = np.array([0.0, 1.0, -1.0, 0.5, -0.5])
 
 
-def test_bias_and_temperature_are_found() -> None:
-    temperature, bias = fit_temperature_and_bias([part("a", SHIFT, 0), part("b", SHIFT, 1)])
-    assert bias.sum() == pytest.approx(0, abs=1e-9)
-    assert np.corrcoef(bias, -SHIFT)[0, 1] > 0.98
-    assert 0.4 < np.abs(bias).sum() / np.abs(SHIFT * 4 / temperature).sum() <= 1.1  # the penalty makes it smaller
-    assert temperature > 1.5
+def test_the_corrections_are_found() -> None:
+    parts = [part("a", SHIFT, 0), part("b", SHIFT, 1)]
+    shift = fit_shift(parts)
+    assert shift.bias.sum() == pytest.approx(0, abs=1e-9)
+    assert np.corrcoef(shift.bias, -SHIFT)[0, 1] > 0.9
+    assert shift.temperature > 1.5
+    assert shift.cell_size.slope > 1
+    plain = [LeftOut(p.run, p.source, p.logits, p.labels, np.full(400, np.nan)) for p in parts]
+    without = fit_shift(plain)
+    assert without.cell_size.slope == pytest.approx(0, abs=1e-4)
+
+    def right(found: Shift, given: LeftOut) -> float:
+        return float((found(given).argmax(axis=1) == given.labels).mean())
+
+    assert right(shift, parts[0]) > right(without, plain[0])
 
 
 def test_a_source_is_scored_with_the_biases_of_the_others() -> None:
@@ -42,7 +53,7 @@ def test_a_source_is_scored_with_the_biases_of_the_others() -> None:
         assert row["cross_fitted"]["val_balanced_accuracy"] > row["val_balanced_accuracy"] + 0.02
         assert set(row["recall"]) == {"Basophil", "Eosinophil", "Lymphocyte", "Monocyte", "Neutrophil"}
         assert row["cross_fitted"]["calibration_error"] < row["calibration_error"]
-        assert 0 < row["unflagged"] <= 1
+        assert 0 < row["cross_fitted"]["unflagged"] <= 1
     assert "cross_fitted" not in score_parts(parts[:1], parts[:1])[0]
 
 

@@ -16,6 +16,7 @@ from wbc.preprocessing.crop import window
 from wbc.preprocessing.enhance import Variant, enhance
 from wbc.preprocessing.foreground import Foreground, find_foreground
 from wbc.preprocessing.framing import Framing, frame, window_of
+from wbc.preprocessing.ruler import red_cell_diameter
 from wbc.preprocessing.stain import MacenkoReference, ReinhardReference, reinhard
 
 DISPLAY = 224
@@ -70,6 +71,7 @@ class Prepared:
         foreground: the found cell, in pixels of the frame.
         cell_diameter: of the found cell, in pixels of the picture; 0 where none was found.
         nucleus_diameter: of its nucleus, likewise.
+        red_cell_diameter: median of the red cells around it, likewise; 0 where none was measured.
     """
 
     display: NDArray[np.uint8]
@@ -77,13 +79,25 @@ class Prepared:
     foreground: Foreground
     cell_diameter: float = 0.0
     nucleus_diameter: float = 0.0
+    red_cell_diameter: float = 0.0
+
+    @property
+    def diameter_in_red_cells(self) -> float:
+        """Diameter of the cell in diameters of the red cells around it; NaN where one of them is not known."""
+        known = self.red_cell_diameter > 0 and self.cell_diameter > 0 and not self.foreground.touches_border
+        return self.cell_diameter / self.red_cell_diameter if known else float("nan")
 
 
 class Preprocessor:
-    """Applies a `Preprocessing` to RGB pictures of any size; deterministic."""
+    """Applies a `Preprocessing` to RGB pictures of any size; deterministic.
 
-    def __init__(self, spec: Preprocessing) -> None:
-        self.spec = spec
+    Args:
+        spec: the configuration.
+        ruler: measure the red cells too.
+    """
+
+    def __init__(self, spec: Preprocessing, *, ruler: bool = False) -> None:
+        self.spec, self.ruler = spec, ruler
 
     def __call__(self, rgb: NDArray[np.uint8]) -> Prepared:
         """Prepare one picture, uint8 (H, W, 3)."""
@@ -93,7 +107,8 @@ class Preprocessor:
         display, moved = self.frame(rgb, found, max(size, DISPLAY) if window_mode else size)
         same = len(display) == size and not self.spec.white_balance
         framed = display if same else self.frame(balanced, found)[0]
-        return Prepared(display, self.normalise(framed), moved, found.cell_diameter, found.nucleus_diameter)
+        red_cells = red_cell_diameter(balanced, found) if self.ruler else 0.0
+        return Prepared(display, self.normalise(framed), moved, found.cell_diameter, found.nucleus_diameter, red_cells)
 
     def at_input_size(self, rgb: NDArray[np.uint8]) -> Prepared:
         """Prepare one picture with all parts in the network's pixels, (S, S); `display` has the balanced colours.
