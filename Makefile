@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # BentoML sends usage statistics by default.
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: setup serve test soak lint check docs results model benchmarks lock bento bento-slim bento-gpu bento-sizes score-results clean
+.PHONY: setup serve test soak lint check docs results model ablation benchmarks lock bento bento-slim bento-gpu bento-sizes score-results clean
 setup: .venv/.test
 
 # pip installs uv with the version and hashes in the lock file; uv installs everything else.
@@ -65,22 +65,60 @@ BENCH ?=
 benchmarks: setup
 	$(BIN)/wbc bench all $(BENCH)
 
-# Train the shipped model on all sources, and a run for each source left out, which its class biases and its temperature for
-# other devices come from. 30 minutes on two idle cores; `wbc train --resume` resumes.
-PBC := --source Train
-CHULA := --source Train-chula
-BCCD := --source TestB-bccd
-TRAIN := $(BIN)/wbc train --xai-sample-count 0
-model: setup
-	$(TRAIN) $(PBC) $(CHULA) $(BCCD) --epoch-size 6400 --results-dir runs/all
-	$(TRAIN) $(PBC) $(CHULA) --epoch-size 3200 --phase2-epochs 2 --results-dir runs/without-bccd
-	$(TRAIN) $(PBC) $(BCCD) --epoch-size 3200 --phase2-epochs 2 --results-dir runs/without-chula
-	$(TRAIN) $(CHULA) $(BCCD) --epoch-size 3200 --phase2-epochs 2 --results-dir runs/without-pbc
-	$(BIN)/wbc cross-fit runs/all --left-out runs/without-bccd TestB-bccd --left-out runs/without-chula Train-chula \
-		--left-out runs/without-pbc Val --output runs/default
+# Train the shipped model, the mean of three seeds on all sources, and the same for each source left out, which gives the
+# corrections for other devices. An hour on two idle cores; a second call goes on where the first stopped.
+all := Train Train-chula TestB-bccd
+without-bccd := Train Train-chula
+without-chula := Train TestB-bccd
+without-pbc := Train-chula TestB-bccd
+SETS := all without-bccd without-chula without-pbc
+SHORT := --epoch-size 3200 --phase2-epochs 2
+TRAIN = $(BIN)/wbc train --xai-sample-count 0 --no-tensorboard --results-dir $(@D) $(if $(wildcard $(@D)/checkpoint.npz),--resume)
+SEEDS := 1 2 3
+
+define SEED
+runs/$(1)-$(2)/training.json: runs/$(1)-start/training.json
+	$$(TRAIN) $$(addprefix --source ,$$($(1))) $$(LENGTH) --phase1-epochs 0 --weights runs/$(1)-start/model.keras --seed $(2)
+endef
+define SET
+runs/$(1)-start/training.json: | setup
+	$$(TRAIN) $$(addprefix --source ,$$($(1))) $$(LENGTH) --phase2-epochs 0
+runs/$(1)/training.json: $(foreach seed,$(SEEDS),runs/$(1)-$(seed)/training.json)
+	$$(BIN)/wbc average $$(^D) --output $$(@D)
+endef
+$(foreach set,$(SETS),$(eval $(call SET,$(set))))
+$(foreach set,$(SETS),$(foreach seed,$(SEEDS),$(eval $(call SEED,$(set),$(seed)))))
+runs/all-%/training.json: LENGTH := --epoch-size 6400
+runs/without-%/training.json: LENGTH := $(SHORT)
+
+SCORED = $(1) runs/without-bccd$(2) TestB-bccd $(1) runs/without-chula$(2) Train-chula $(1) runs/without-pbc$(2) Val
+runs/default/training.json: $(foreach set,$(SETS),runs/$(set)/training.json)
+	$(BIN)/wbc cross-fit runs/all --output runs/default $(call SCORED,--left-out) \
+		$(foreach seed,$(SEEDS),$(call SCORED,--seed-run,-$(seed)))
+
+model: runs/default/training.json
 	cp runs/default/left_out.json results/left_out.json
-	$(BIN)/wbc export runs/default --output models/default --name efficientnet-lite0-wbc --bundle-version 4
+	$(BIN)/wbc export runs/default --output models/default --name efficientnet-lite0-wbc --bundle-version 5
 	$(BIN)/wbc quantize models/default
+
+# Train short runs without one step each, and score them on the two sources that they left out; writes results/ablation.json.
+ROWS := reference no-white-balance no-window no-augmentation strong-stain pbc-alone
+STEP_no-white-balance := --no-white-balance
+STEP_no-window := --framing cell
+STEP_no-augmentation := --augmentation none
+STEP_strong-stain := --stain-strength 1.8
+define ROW
+runs/ablation/$(1)-bccd/training.json: | setup
+	$$(TRAIN) $$(addprefix --source ,$(if $(filter pbc-alone,$(1)),Train,$(without-bccd))) $(SHORT) $(STEP_$(1))
+runs/ablation/$(1)-chula/training.json: | setup
+	$$(TRAIN) $$(addprefix --source ,$(if $(filter pbc-alone,$(1)),Train,$(without-chula))) $(SHORT) $(STEP_$(1))
+endef
+$(foreach row,$(ROWS),$(eval $(call ROW,$(row))))
+ablation: $(foreach row,$(ROWS),runs/ablation/$(row)-bccd/training.json runs/ablation/$(row)-chula/training.json)
+	$(BIN)/wbc left-out $(foreach row,$(ROWS),runs/ablation/$(row)-bccd TestB-bccd runs/ablation/$(row)-chula Train-chula) \
+		--output results/ablation.json
+	$(BIN)/wbc left-out runs/ablation/reference-bccd TestB-bccd runs/ablation/reference-chula Train-chula --tta light \
+		--output results/ablation_views.json
 
 # Resolve the ranges in pyproject.toml to versions and hashes; the Bentos' locks are subsets. UPGRADE=--upgrade updates versions.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \

@@ -67,7 +67,7 @@ def test_least_confidence_accepts_the_error_that_it_is_told() -> None:
     kept = confidence >= threshold
     assert (~correct[kept]).mean() <= 0.04
     assert fit_min_confidence(confidence, correct, accepted_error=0.0) == pytest.approx(confidence[19], abs=1e-4)
-    assert fit_min_confidence(confidence, np.zeros(39, bool)) == 1.0
+    assert fit_min_confidence(confidence, np.zeros(39, bool), 0.03) == 1.0
 
 
 def test_largest_distance_parts_known_from_unknown() -> None:
