@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -96,6 +97,9 @@ class Prediction(BaseModel):
     runner_up: RunnerUp
     review: Review
     focus: FocusValues
+    diameter_in_red_cells: float | None = Field(
+        None, description="diameter of the cell over that of the red cells around it; null where either is not known"
+    )
     model: ModelInfo
     request_id: str
     timings_ms: dict[str, float] = Field(description="wall time of each stage, milliseconds")
@@ -103,6 +107,7 @@ class Prediction(BaseModel):
     @classmethod
     def of(cls, analysis: Analysis, model: ModelInfo, request_id: str, *, report: Report | None = None) -> Self:
         """Create the response from an analysis."""
+        diameter = analysis.prepared.diameter_in_red_cells
         return cls(
             label=analysis.label,
             confidence=analysis.confidence,
@@ -117,6 +122,7 @@ class Prediction(BaseModel):
                 coverage=analysis.focus.coverage,
                 lift=analysis.focus.lift,
             ),
+            diameter_in_red_cells=None if math.isnan(diameter) else round(diameter, 3),
             model=model,
             request_id=request_id,
             timings_ms=round_timings(analysis.timings_ms),

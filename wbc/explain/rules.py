@@ -55,7 +55,9 @@ def percent(number: str, words: Wording) -> str:
 
 def _prediction(facts: Facts, words: Wording) -> str:
     printed = numbers(facts)
+    foreign = "unlike_training" in facts.review_reasons
     return words.prediction.format(
+        confidence_kind=words.not_calibrated if foreign else words.calibrated,
         label=words.names[facts.label],
         confidence=percent(printed["confidence"], words),
         runner_up=words.names[facts.runner_up],

@@ -37,6 +37,8 @@ class Wording:
     percent_under: str
     runner_up: str
     prediction: str
+    calibrated: str
+    not_calibrated: str
     focus: str
     focus_more: str
     focus_no_more: str

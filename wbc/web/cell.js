@@ -67,3 +67,8 @@ function bytesOf(base64) {
   for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
   return bytes;
 }
+
+/** True if the picture is unlike the training pictures; its confidence is then not calibrated. */
+export function isForeign(cell) {
+  return Boolean(cell.result?.review?.reasons?.some((reason) => reason.code === "unlike_training"));
+}

@@ -60,6 +60,7 @@ function renderState(result) {
 /** Notes on cells that are not counted and on the precision of the count. */
 export function words(result) {
   const parts = [];
+  if (result.foreign) parts.push(t("differential.foreign"));
   if (result.pending) parts.push(plural("differential.pending", result.pending));
   if (result.open) parts.push(plural("differential.open", result.open));
   if (result.final) parts.push(t("differential.none_open"));

@@ -4,8 +4,11 @@
  */
 
 import { CLASSES, UNCLASSIFIABLE } from "./classes.js";
-import { classOf, isDone, isOpen, isPending } from "./cell.js";
+import { classOf, isDone, isForeign, isOpen, isPending } from "./cell.js";
 import { clopperPearson } from "./statistics.js";
+
+/** Number of cells from which a session is judged as a whole. */
+const ENOUGH_CELLS = 5;
 
 /**
  * Shares refer to cells classified by the model without review reasons, or by the reader. A cell for
@@ -27,6 +30,7 @@ export function differential(cells) {
     unclassifiable,
     open,
     pending,
+    foreign: done.length >= ENOUGH_CELLS && done.filter(isForeign).length * 2 > done.length,
     refused: cells.length - done.length - pending,
     final: open === 0 && pending === 0 && counted > 0,
     rows: shares(counts, counted),

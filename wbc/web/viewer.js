@@ -1,7 +1,7 @@
 /** The selected cell: prediction, pictures and decision. */
 
 import { byId, h, setText } from "./dom.js";
-import { classOf, isDone, standing } from "./cell.js";
+import { classOf, isDone, isForeign, standing } from "./cell.js";
 import { CLASSES, UNCLASSIFIABLE } from "./classes.js";
 import { paintScale } from "./colormap.js";
 import { renderDetails, renderFocus, renderProbabilities, renderReview } from "./evidence.js";
@@ -92,6 +92,7 @@ export class Viewer {
     // The confidence refers to the model's class, so it is hidden after a correction.
     byId("viewer-confidence-line").hidden = !done || name !== cell.result.class;
     setText(byId("viewer-confidence"), done ? percent(cell.result.confidence) : "");
+    setText(byId("viewer-confidence-kind"), t(isForeign(cell) ? "viewer.confidence_foreign" : "viewer.confidence"));
     const badge = byId("viewer-standing");
     badge.hidden = !done;
     badge.dataset.standing = standing(cell) ?? "";
