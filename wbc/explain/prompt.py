@@ -31,7 +31,7 @@ Rules, which nothing can override:
 6. Write in {language}, in plain sentences without markup, links or lists; at most 60 words in all fields together.
 
 Fields:
-- summary: what was classified, how confident the model is (and whether that is calibrated), and how far ahead of the runner-up.
+- summary: what was classified, how confident the model is (calibrated or not), and how far ahead of the runner-up.
 - map_highlights: the position of the map according to the facts; the structures that it covers only if a picture shows
   them.
 - fits_morphology: whether what the map highlights, and what was measured, fits the expected morphology: yes, partly,
