@@ -50,7 +50,7 @@ def test_unfreeze_from_leaves_the_layers_before_frozen(model, settings_for):
     set_trainable(model, 2, settings_for(unfreeze_from="conv_2"))
     assert "conv_1" not in trained_layers(model)
     assert trained_layers(model) >= {"conv_2", "conv_3"}
-    with pytest.raises(InvalidParameter, match="'conv_9' is no layer of the backbone"):
+    with pytest.raises(InvalidParameter, match="'conv_9' is not a layer of the backbone"):
         set_trainable(model, 2, settings_for(unfreeze_from="conv_9"))
 
 
