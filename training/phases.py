@@ -9,10 +9,7 @@ from training.batches import AUX, MAIN
 from training.config import TrainingConfig, parse_class_weights
 from training.losses import WBCFocalLoss
 from wbc.errors import InvalidParameter
-from wbc.nn.classifier import ATTENTION
-
-HEAD_STARTS = (ATTENTION, "embedding")
-"""The backbone ends before the first of these layers in a model."""
+from wbc.nn.classifier import backbone_layers
 
 
 def trained_part(model: keras.Model, config: TrainingConfig) -> keras.Model:
@@ -28,13 +25,6 @@ def trained_part(model: keras.Model, config: TrainingConfig) -> keras.Model:
     return keras.Model(model.input, {MAIN: model.output[MAIN]}, name=f"{model.name}_main")
 
 
-def backbone_of(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers before the head, in order."""
-    names = [layer.name for layer in model.layers]
-    start = next(names.index(name) for name in HEAD_STARTS if name in names)
-    return list(model.layers[:start])
-
-
 def set_trainable(model: keras.Model, phase: int, config: TrainingConfig) -> None:
     """Unfreeze only the head in phase 1, and also the backbone from `unfreeze_from` on in phase 2.
 
@@ -44,7 +34,7 @@ def set_trainable(model: keras.Model, phase: int, config: TrainingConfig) -> Non
     Raises:
         InvalidParameter: `unfreeze_from` is not a layer of the backbone.
     """
-    layers = backbone_of(model)
+    layers = backbone_layers(model)
     names = [layer.name for layer in layers]
     start = 0
     if config.unfreeze_from is not None:
