@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("wbc", "training", "evaluation", "export", "benchmarks")
 
 LAYERS = (
-    ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.machine", "wbc.cpu", "wbc.logs", "wbc.process"),
+    ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.machine", "wbc.cpu", "wbc.logs", "wbc.process", "wbc.atomic"),
     ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.markdown"),
     ("wbc.explain", "wbc.files", "wbc.run_record"),
     ("wbc.bundle", "wbc.data"),
@@ -51,7 +51,7 @@ KERAS_INSIDE = {"service.py": "GradCam.__init__", "wbc/cli/gradcam.py": "?*"}
 """Where Keras is imported inside a function, and inside which one: a process that does not call it is free of Keras."""
 
 ONLY_IN = {
-    "onnxruntime": ("wbc/inference.py", "training/backbones.py", "training/latency.py", "export/quantize.py"),
+    "onnxruntime": ("wbc/inference.py", "training/backbones.py", "training/compare.py", "export/quantize.py"),
     "bentoml": ("service.py",),
     "click": ("*cli.py", "wbc/cli/*.py"),
 }

@@ -1,4 +1,4 @@
-"""Augmentation before preprocessing: what is done, how often and in which order. Seeded, outside the graph."""
+"""Augmentation of a training image: recipe, order of the steps and their probabilities. Seeded, outside the graph."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Literal
 
 import numpy as np
 
-from training.cell_transforms import crop_to_cell, lab_jitter, randomise_background
 from training.transforms import (
     Geometry,
     Rgb,
     blur,
     compress,
+    crop_to_cell,
+    lab_jitter,
     lower_resolution,
     quantise,
+    randomise_background,
     sensor_noise,
     stain_jitter,
     tone,
@@ -31,7 +33,7 @@ from wbc.preprocessing.pipeline import Preprocessor
 
 Policy = Literal["none", "published", "robust"]
 
-# published: flips, rotation and the zoom of the published training. robust: reaches cells twice as large in the frame.
+# published: flips, rotation and the zoom of the published training. robust: up to twice as large a cell in the frame.
 GEOMETRY: dict[str, Geometry] = {
     "published": Geometry(zoom=(0.85, 1.15), shift=0.05),
     "robust": Geometry(zoom=(0.75, 2.0), shift=0.08),
@@ -40,8 +42,7 @@ GEOMETRY: dict[str, Geometry] = {
 PUBLISHED_STEPS: dict[str, dict[str, float]] = {
     "published": {"crop_prob": 0.2, "bg_randomization_prob": 0.15, "stain_jitter_prob": 0.3},
 }
-"""Probabilities of the published training, by policy; `robust` has its own stain jitter and frames the cell, so there
-each is 0 unless it is asked for."""
+"""Default probabilities per policy. `robust` has its own stain jitter and frames the cell, so its defaults are 0."""
 
 DEGRADATIONS: tuple[tuple[float, Callable[[Rgb, np.random.Generator], Rgb]], ...] = (
     (0.4, blur),
@@ -50,24 +51,24 @@ DEGRADATIONS: tuple[tuple[float, Callable[[Rgb, np.random.Generator], Rgb]], ...
     (0.1, quantise),
     (0.3, compress),
 )
-"""What a worse camera does, with its probability, in this order."""
+"""Probability and function of each camera fault, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a picture is varied.
+    """Augmentation policy and probabilities.
 
     Attributes:
-        policy: `published` keeps close to one device; `robust` imitates devices not seen: stain, white balance, focus,
-            resolution, sensor noise and compression (ranges: docs/training.md); `none` leaves every picture as it is.
-        crop_prob: probability of a crop to the found cell.
-        bg_prob: probability of another background around the found cell.
-        bg_strength: share of the new background in the mix.
+        policy: `published` varies an image within one device; `robust` imitates other devices: stain, white balance,
+            focus, resolution, sensor noise and compression (ranges: docs/training.md); `none` does not augment.
+        crop_prob: probability of a crop to the cell.
+        bg_prob: probability of a random background around the cell.
+        bg_strength: share of the new background in the blend.
         stain_prob: probability of a stain shift in LAB.
-        class_scales: factors on `crop_prob` and `bg_prob`, one a class in the order of the labels.
-        density_prob: probability of the stain jitter in optical density, with `robust`.
-        stain_strength: factor on the spread of that jitter, with `robust` and framing `window`.
-        degradations: factor on the probabilities of what a worse camera does, with `robust`.
+        class_scales: factors on `crop_prob` and `bg_prob`, one per class in the order of the labels.
+        density_prob: `robust`: probability of the stain jitter in optical density.
+        stain_strength: `robust` with framing `window`: factor on the spread of that jitter.
+        degradations: `robust`: factor on the probabilities of the camera faults.
     """
 
     policy: Policy
@@ -82,21 +83,21 @@ class Recipe:
 
 
 def augment(rgb: Rgb, rng: np.random.Generator, recipe: Recipe, label: int, ramp: float = 1.0) -> Rgb:
-    """One random version of a picture.
+    """Return one random version of an image.
 
     Args:
         rgb: uint8 (H, W, 3).
-        rng: the source of randomness; the same generator state gives the same picture.
-        recipe: how.
-        label: the picture's class, for the class scales.
-        ramp: 0 to 1, scales the probability of the degradations; training raises it over the first epochs.
+        rng: source of randomness; the same state gives the same image.
+        recipe: augmentation.
+        label: class index, for the class scales.
+        ramp: 0 to 1, factor on the probabilities of the camera faults; training raises it over the first epochs.
 
     Returns:
         uint8, the same shape.
     """
     if recipe.policy == "none":
         return rgb
-    out = warp(_around_the_cell(rgb, rng, recipe, label), rng, GEOMETRY[recipe.policy])
+    out = warp(_published_steps(rgb, rng, recipe, label), rng, GEOMETRY[recipe.policy])
     if recipe.policy == "published":
         return tone(out, rng, spread=0.1)
     if rng.random() < recipe.density_prob:
@@ -121,30 +122,28 @@ def draw_version(
     size: int,
     ramp: float = 1.0,
 ) -> tuple[Rgb, Rgb]:
-    """Draw one random version of a file, as training sees it.
+    """Draw one random version of an image file, as training uses it.
 
-    With `robust` and framing `window` the version is cut from cached surroundings of the cell; otherwise the picture
-    is augmented as a whole, and then framed as it is served.
+    With `robust` and framing `window` the version is cut from cached surroundings of the cell. Otherwise the whole
+    image is augmented and then framed as in serving.
 
     Args:
         path: image file.
         label: class index.
         rng: source of randomness.
         recipe: augmentation; its policy is not `none`.
-        preprocessor: what follows the augmentation.
-        cache: of decoded pictures and surroundings.
+        preprocessor: preprocessing after the augmentation.
+        cache: cache of decoded images and surroundings.
         size: side of the network's input in pixels.
-        ramp: factor on the probabilities of the degradations.
+        ramp: factor on the probabilities of the camera faults.
 
     Returns:
-        The framed picture, and the network's input, uint8 (size, size, 3).
+        The framed image, and the network's input, uint8 (size, size, 3).
     """
     if recipe.policy == "robust" and preprocessor.spec.framing.mode == "window":
         side = round(MARGIN * size)
-        if (
-            recipe.crop_prob or recipe.bg_prob or recipe.stain_prob
-        ):  # they stand before the window, so nothing is cached
-            varied = _around_the_cell(cache.decoded(path), rng, recipe, label)
+        if recipe.crop_prob or recipe.bg_prob or recipe.stain_prob:  # applied before the window, so not cached
+            varied = _published_steps(cache.decoded(path), rng, recipe, label)
             wide = preprocessor.surroundings(varied, MARGIN, side)
         else:
             wide = cache.surroundings(path, preprocessor, MARGIN, side)
@@ -161,8 +160,8 @@ def draw_version(
     return prepared.display, resized(prepared.model_input, size)
 
 
-def _around_the_cell(rgb: Rgb, rng: np.random.Generator, recipe: Recipe, label: int) -> Rgb:
-    """The published steps: crop to the cell, stain shift, another background."""
+def _published_steps(rgb: Rgb, rng: np.random.Generator, recipe: Recipe, label: int) -> Rgb:
+    """Apply the steps of the published training: crop to the cell, stain shift, random background."""
     scale = recipe.class_scales[label]
     crops, shifts, swaps = rng.random(3) < (recipe.crop_prob * scale, recipe.stain_prob, recipe.bg_prob * scale)
     out = rgb

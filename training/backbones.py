@@ -1,4 +1,4 @@
-"""The networks of the backbone comparison: five plain ones under the published head, and the classifier itself."""
+"""Networks of the backbone comparison: five plain networks with the published head, and the classifier."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Architecture:
     """One network of the comparison.
 
     Attributes:
-        name: as in the published table.
-        parameters: all its weights, batch-norm statistics included, at any input size.
-        published_millions: the published count, which `parameters` has to round to.
-        build: makes it for an input side and the start `none` or `imagenet`.
-        attention: whether it has the attention block, and with it class activation maps in closed form.
+        name: name in the published table.
+        parameters: number of weights, with the batch normalisation statistics; the input size does not change it.
+        published_millions: published number of weights, to which `parameters` rounds.
+        build: builds the network for an input side and the initial weights `none` or `imagenet`.
+        attention: true if it has the attention block, so that its class activation maps have a closed form.
     """
 
     name: str
@@ -35,10 +35,10 @@ class Architecture:
 
 
 def plain(application: Callable[..., keras.Model], scale: Callable[[Any], Any]) -> Callable[[int, str], keras.Model]:
-    """A backbone of `keras.applications` under the published head, with the scaling of the input it was made for.
+    """Return a builder of a `keras.applications` backbone with its own input scaling and the published head.
 
-    The head is Dense 512, batch norm, Dense 256, batch norm, Dense 5; activation (ReLU) and dropout (0.5, 0.3) stand
-    where the classifier has them.
+    The head is Dense 512, Dense 256, Dense 5; batch normalisation, ReLU and dropout (0.5, 0.3) follow each of the first
+    two, as in the classifier.
     """
 
     def build(image_size: int, weights: str) -> keras.Model:
@@ -57,7 +57,7 @@ def plain(application: Callable[..., keras.Model], scale: Callable[[Any], Any]) 
     return build
 
 
-def _with_attention(image_size: int, weights: str) -> keras.Model:
+def _classifier(image_size: int, weights: str) -> keras.Model:
     model = build_classifier(image_size)
     load_backbone_weights(model, weights)
     return model
@@ -67,17 +67,17 @@ def _unit(image: Any) -> Any:
     return keras.layers.Rescaling(1 / 255.0, name="scale")(image)
 
 
-def _about_zero(image: Any) -> Any:
+def _symmetric(image: Any) -> Any:
     return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(image)
 
 
 def _caffe(image: Any) -> Any:
-    """BGR without the mean of ImageNet, as VGG was trained (Simonyan and Zisserman 2015)."""
+    """Convert to BGR and subtract the mean of ImageNet, as VGG was trained (Simonyan and Zisserman 2015)."""
     return keras.layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], name="scale")(ops.flip(image, axis=-1))
 
 
-def _as_it_is(image: Any) -> Any:
-    """0 to 255: EfficientNet scales inside."""
+def _unscaled(image: Any) -> Any:
+    """Keep the range 0 to 255: EfficientNet contains its scaling."""
     return image
 
 
@@ -86,28 +86,28 @@ ARCHITECTURES: dict[str, Architecture] = {
     a.name: a
     for a in (
         Architecture("VGG16", 15_113_029, 15.11, plain(APPLICATIONS.VGG16, _caffe)),
-        Architecture("ResNet50V2", 24_749_573, 24.75, plain(APPLICATIONS.ResNet50V2, _about_zero)),
-        Architecture("MobileNetV2", 3_049_541, 3.05, plain(APPLICATIONS.MobileNetV2, _about_zero)),
-        Architecture("EfficientNetB0", 4_841_128, 4.84, plain(APPLICATIONS.EfficientNetB0, _as_it_is)),
+        Architecture("ResNet50V2", 24_749_573, 24.75, plain(APPLICATIONS.ResNet50V2, _symmetric)),
+        Architecture("MobileNetV2", 3_049_541, 3.05, plain(APPLICATIONS.MobileNetV2, _symmetric)),
+        Architecture("EfficientNetB0", 4_841_128, 4.84, plain(APPLICATIONS.EfficientNetB0, _unscaled)),
         Architecture("DenseNet121", 7_697_989, 7.70, plain(APPLICATIONS.DenseNet121, _unit)),
-        Architecture("DenseNet121-attention-MedSwish", 7_830_509, 7.83, _with_attention, attention=True),
+        Architecture("DenseNet121-attention-MedSwish", 7_830_509, 7.83, _classifier, attention=True),
     )
 }
-"""By name, in the order of the published table. Both DenseNets get their input in [0, 1], as the classifier does, so
-that their difference is the attention block, MedSwish and the auxiliary head alone."""
+"""Networks by name, in the order of the published table. Both DenseNets take inputs in [0, 1], so that they differ only
+in the attention block, MedSwish and the auxiliary head."""
 
 
 def build_checked(name: str, image_size: int, weights: str) -> keras.Model:
-    """A network of the comparison, its parameters counted.
+    """Build a network of the comparison and check its number of parameters.
 
     Raises:
-        InvalidParameter: no such network, or a start that is not the same for all.
-        AssertionError: it has another number of parameters than the published network.
+        InvalidParameter: unknown network, or initial weights that not all networks have.
+        AssertionError: the number of parameters differs from the published network.
     """
     if name not in ARCHITECTURES:
         raise InvalidParameter(f"model {name!r}; one of {', '.join(ARCHITECTURES)} is accepted")
     if weights not in ("none", "imagenet"):
-        raise InvalidParameter(f"weights={weights!r}; a fair comparison starts all networks from none or from imagenet")
+        raise InvalidParameter(f"weights={weights!r}; none or imagenet is accepted, so that all networks start alike")
     architecture = ARCHITECTURES[name]
     model = architecture.build(image_size, weights)
     if model.count_params() != architecture.parameters:

@@ -1,4 +1,4 @@
-"""A split as batches for the network: drawn, augmented and prepared, the same for the same seed."""
+"""Training batches of a split: sampled, augmented and preprocessed, reproducible from the seed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ from wbc.preprocessing.pipeline import Preprocessor
 MAIN, AUX = "main_out", "aux_binary_out"
 """Names of the classifier's outputs."""
 
+MAX_REPEAT = 10.0
+"""Largest factor by which class balance repeats an image, so that two basophils are not shown a hundred times each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the heads learn from a label.
+    """Targets and sample weights of the heads.
 
     Attributes:
-        aux: whether there is an auxiliary head.
-        positive: class index for which its logit is positive.
-        negative: class index for which it is negative; the head learns nothing of the other classes.
+        aux: true if there is an auxiliary head.
+        positive: class index for which the auxiliary logit is positive.
+        negative: class index for which it is negative; the other classes have weight 0.
     """
 
     aux: bool = True
@@ -38,26 +41,22 @@ class Targets:
     def __call__(
         self, labels: NDArray[np.int64]
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
-        """Targets and sample weights of each head."""
-        wanted = {MAIN: np.eye(len(CLASSES), dtype=np.float32)[labels]}
+        """Return the targets and the sample weights of each head for labels (N,)."""
+        targets = {MAIN: np.eye(len(CLASSES), dtype=np.float32)[labels]}
         weights = {MAIN: np.ones(len(labels), np.float32)}
         if self.aux:
-            wanted[AUX] = (labels == self.positive).astype(np.float32)[:, None]
+            targets[AUX] = (labels == self.positive).astype(np.float32)[:, None]
             weights[AUX] = np.isin(labels, [self.positive, self.negative]).astype(np.float32)
-        return wanted, weights
-
-
-MAX_REPEAT = 10.0
-"""Largest factor by which class balance repeats an image: two basophils of a source are not shown a hundred times."""
+        return targets, weights
 
 
 def balancing_weights(split: Split, balance: float, source_balance: float = 0.0) -> NDArray[np.float64]:
-    """How often each image is to be drawn, (N,).
+    """Return the sampling weight of each image, (N,).
 
     Args:
         split: the images.
-        balance: of the classes within each source; 0 as found, 1 all classes equally often.
-        source_balance: of the sources; 0 as found, 1 all sources equally often.
+        balance: class balance within each source, from 0 (as found) to 1 (all classes equally often).
+        source_balance: balance of the sources, from 0 (as found) to 1 (all sources equally often).
     """
     weights = np.zeros(len(split.paths))
     sizes = np.bincount(split.source).astype(np.float64)
@@ -72,13 +71,13 @@ def balancing_weights(split: Split, balance: float, source_balance: float = 0.0)
 def draw(
     weights: NDArray[np.float64], labels: NDArray[np.int64], size: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Systematic sampling: each image, and each class, as often as its weight asks, rounded up or down.
+    """Sample images systematically: each image and each class as often as its weight says, rounded up or down.
 
     Args:
-        weights: of the images.
-        labels: of the images; those of a class stand together on the line that is sampled.
-        size: how many are drawn.
-        rng: the source of randomness.
+        weights: sampling weights of the images.
+        labels: class indices of the images.
+        size: number of samples.
+        rng: source of randomness.
 
     Returns:
         Positions of images, (size,), in random order.
@@ -91,27 +90,26 @@ def draw(
 
 
 class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Shuffled, class-balanced, augmented batches; an image depends on (seed, epoch, position in the epoch) alone.
+    """Shuffled, class-balanced, augmented batches. An image depends only on (seed, epoch, position in the epoch).
 
-    Keras' own workers are not used: their queue can carry batches of one epoch over into the next. The images of
-    one batch are prepared by a pool of threads, and `fit` fetches ahead within the epoch. Call it with
-    `shuffle=False`, or it orders the batches by a generator that a resumed run does not have. The epoch is set before
-    its first batch is asked for, and a batch reads it once.
+    A pool of threads prepares the images of a batch, and `fit` prefetches within the epoch. Keras' own workers are not
+    used: their queue can move batches of one epoch into the next. Pass `shuffle=False` to `fit`: its order of the
+    batches depends on a generator whose state a resumed run does not have. Call `begin` before an epoch's first batch.
 
     Args:
-        split: the training files.
+        split: training files.
         preprocessor: applied after augmentation.
-        size: side of the images handed to the network.
-        batch_size: images a batch; what is left over at the end of an epoch is dropped.
-        epoch_size: images an epoch.
-        balance: exponent of class balancing within a source, 0 as found, 1 all classes alike.
-        source_balance: exponent of balancing over the sources, likewise.
+        size: side of the network's input in pixels.
+        batch_size: images per batch; an incomplete last batch is dropped.
+        epoch_size: images per epoch.
+        balance: class balance within a source, from 0 (as found) to 1 (all classes equally often).
+        source_balance: balance of the sources, likewise.
         recipe: augmentation.
-        ramp_epochs: epochs over which degradations rise from a half to their full probability.
+        ramp_epochs: epochs over which the camera faults rise from half to full probability.
         seed: base of all randomness, one or several numbers.
-        targets: what the heads learn from a label.
-        cache: where decoded and, without augmentation, prepared images are kept.
-        workers: threads; 0 is as many as there are cores. Their number changes no image.
+        targets: targets of the heads.
+        cache: cache of decoded images and, without augmentation, of prepared ones.
+        workers: number of threads; 0 takes all cores. It does not change the images.
     """
 
     def __init__(
@@ -142,9 +140,9 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
-        """Make ready for an epoch, counted from 0."""
+        """Sample the images of an epoch, counted from 0."""
         order = draw(self._weights, self.split.labels, self.epoch_size, np.random.default_rng([*self.seed, epoch]))
-        self._plan = (epoch, order)
+        self._plan = (epoch, order)  # one assignment: a thread that fetches a batch reads both or neither
 
     @property
     def order(self) -> NDArray[np.int64]:
@@ -164,7 +162,7 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         path = self.split.paths[number]
         if self.recipe.policy == "none":
             return self.cache.prepared(path, self.preprocessor, self.size)
-        _, seen = draw_version(
+        _, model_input = draw_version(
             path,
             int(self.split.labels[number]),
             np.random.default_rng([*self.seed, epoch, position]),
@@ -174,8 +172,8 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
             size=self.size,
             ramp=self.ramp(epoch),
         )
-        return seen
+        return model_input
 
     def ramp(self, epoch: int) -> float:
-        """Share of their full probability that the degradations have in an epoch."""
+        """Return the factor on the probabilities of the camera faults in an epoch, 0.5 to 1."""
         return min(1.0, 0.5 + 0.5 * epoch / self.ramp_epochs) if self.ramp_epochs > 0 else 1.0

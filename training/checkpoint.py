@@ -1,4 +1,4 @@
-"""A run's state on disk: one file, replaced in one step, so that a kill leaves the old one or the new one whole."""
+"""Checkpoint of a run: one file, replaced atomically, so that a killed run leaves a complete one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from wbc.atomic import replaced_atomically
 from wbc.errors import InvalidParameter
 
 FILE = "checkpoint.npz"
@@ -19,16 +20,16 @@ FILE = "checkpoint.npz"
 
 @dataclass
 class RunState:
-    """How far a run has come.
+    """Progress of a run.
 
     Attributes:
-        config: the resolved configuration it was begun with.
+        config: the resolved configuration that the run started with.
         phase: the current phase, 1 or 2.
         phase_epoch: finished epochs of that phase.
-        phase_over: whether it ended before its last epoch.
-        history: a row for each finished epoch of both phases.
+        phase_over: true if the phase ended before its last epoch.
+        history: one row per finished epoch of both phases.
         best: the row of the best epoch so far.
-        stops: why a phase ended early, by phase.
+        stops: the reason of each early end, by phase.
         wall_time_s: seconds spent in all parts of the run.
     """
 
@@ -42,43 +43,41 @@ class RunState:
     wall_time_s: float = 0.0
 
     def rows(self) -> list[dict[str, Any]]:
-        """The history of the current phase."""
+        """Return the history of the current phase."""
         return [row for row in self.history if row["phase"] == self.phase]
 
 
 def as_array(variable: Any) -> NDArray[Any]:
-    """The value of a Keras variable, copied; `np.array` would ask it for a copy, which it does not know how to give."""
+    """Return a copy of a Keras variable's value; Keras does not support the `copy` argument of `np.array`."""
     return np.asarray(variable).copy()
 
 
 def exists(folder: Path) -> bool:
-    """Whether there is a checkpoint to go on from."""
+    """Return true if the folder has a checkpoint."""
     return (folder / FILE).is_file()
 
 
 def holds_a_run(folder: Path) -> bool:
-    """Whether a run was begun in a folder."""
+    """Return true if a run was started in the folder."""
     return any((folder / name).is_file() for name in (FILE, "training.json", "state.json"))
 
 
 def save(folder: Path, state: RunState, model: keras.Model, optimizer: keras.optimizers.Optimizer | None) -> None:
-    """Write weights, dropout's seeds, the optimizer and the progress."""
+    """Write the weights, the dropout seeds, the optimizer variables and the progress."""
     kinds = {"model": model.variables, "optimizer": [] if optimizer is None else optimizer.variables}
     arrays: dict[str, Any] = {
         f"{kind}/{index}": as_array(variable)
         for kind, variables in kinds.items()
         for index, variable in enumerate(variables)
     }
-    new = folder / f"new.{FILE}"
-    with new.open("wb") as out:
+    with replaced_atomically(folder / FILE) as new, new.open("wb") as out:
         np.savez(out, state=np.array(json.dumps(asdict(state))), **arrays)
         out.flush()
         os.fsync(out.fileno())
-    new.replace(folder / FILE)
 
 
 def load_state(folder: Path) -> RunState:
-    """The progress alone.
+    """Read the progress.
 
     Raises:
         InvalidParameter: there is no checkpoint.
@@ -90,12 +89,12 @@ def load_state(folder: Path) -> RunState:
 
 
 def load_model(folder: Path, model: keras.Model) -> None:
-    """Put the weights and dropout's seeds back as they were saved."""
+    """Restore the weights and the dropout seeds."""
     _restore(folder, "model", model.variables)
 
 
 def load_optimizer(folder: Path, optimizer: keras.optimizers.Optimizer) -> None:
-    """Put the optimizer's variables back as they were saved; it has to be built."""
+    """Restore the variables of an optimizer that is already built."""
     _restore(folder, "optimizer", optimizer.variables)
 
 

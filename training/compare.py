@@ -1,19 +1,24 @@
-"""The backbone comparison: every network trained, judged and timed under one protocol."""
+"""Backbone comparison: train, score and time several networks under one protocol."""
 
 from __future__ import annotations
 
 import json
 import logging
+import tempfile
+import timeit
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import keras
+import numpy as np
 
 from training import checkpoint, figures
 from training.backbones import ARCHITECTURES, build_checked
+from training.batches import MAIN
 from training.config import TrainingConfig
 from training.fit import train_model
-from training.latency import keras_ms, onnx_ms
+from wbc import markdown
 from wbc.data.dataset import cores
 from wbc.errors import InvalidParameter
 from wbc.run_record import TrainingRecord, write_rows
@@ -21,26 +26,26 @@ from wbc.run_record import TrainingRecord, write_rows
 log = logging.getLogger("wbc.training")
 
 FAST = {"limit": 60, "img_size": 96, "phase1_epochs": 1, "phase2_epochs": 2, "batch_size": 16}
-"""What `--fast` sets where it was not given otherwise: a run through of minutes, whose scores rank nothing."""
+"""Defaults of `--fast`: a test run of a few minutes, whose scores cannot rank the networks."""
 
 Maker = Callable[[str, int, str], keras.Model]
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A row of the table.
+    """One row of the comparison.
 
     Attributes:
         model: name of the network.
-        parameters: all its weights.
-        val_accuracy: of its best epoch, on the validation split.
-        val_macro_f1: of the same epoch.
-        keras_ms: median milliseconds an image in Keras, batch 1.
-        onnx_ms: median milliseconds an image in ONNX Runtime, batch 1.
-        image_size: side of the input at which it was trained and timed.
-        train_images: that it learnt from.
-        epochs: finished.
-        wall_time_s: of training.
+        parameters: number of weights.
+        val_accuracy: validation accuracy of the best epoch.
+        val_macro_f1: validation macro F1 of the same epoch.
+        keras_ms: median milliseconds per image in Keras, batch size 1.
+        onnx_ms: median milliseconds per image in ONNX Runtime, batch size 1.
+        image_size: side of the input in pixels.
+        train_images: number of training images.
+        epochs: number of finished epochs.
+        wall_time_s: seconds of training.
     """
 
     model: str
@@ -58,24 +63,24 @@ class Compared:
 def compare(
     config: TrainingConfig, models: Sequence[str] = tuple(ARCHITECTURES), *, make: Maker = build_checked
 ) -> list[Compared]:
-    """Train and time the networks one after the other; what is finished already in the folder is not done again.
+    """Train and time the networks one after the other, except those already finished in the folder.
 
-    Each network has a run of its own in `results_dir/NAME`, with the report of every run. `results_dir` gets
-    `comparison.csv`, `comparison.md` and `comparison.png`.
+    Each network is a run in `results_dir/NAME`, with its report. `results_dir` gets `comparison.csv`, `comparison.md`
+    and `comparison.png`.
 
     Args:
-        config: the protocol, the same for all but the folder; the focus monitor and the reduction of the input, which
-            the plain networks lack, are off.
-        models: names of `ARCHITECTURES`.
-        make: builds a network from name, side and start; tests build tiny ones.
+        config: protocol of all networks. The focus monitor and `input_reduction` are off: the plain networks have
+            neither.
+        models: names from `ARCHITECTURES`.
+        make: builds a network from name, side and initial weights.
 
     Raises:
-        InvalidParameter: an unknown name, a start that differs between networks, or a folder of another protocol.
+        InvalidParameter: unknown name, initial weights that not all networks have, or a folder with another protocol.
     """
     unknown = [name for name in models if name not in ARCHITECTURES]
     if unknown or not models:
         raise InvalidParameter(f"models {', '.join(unknown) or '(none)'}; {', '.join(ARCHITECTURES)} are accepted")
-    rows = [_one(config, name, make) for name in models]
+    rows = [_train_or_read(config, name, make) for name in models]
     folder = config.results_dir
     write_rows(folder / "comparison.csv", [asdict(row) for row in rows])
     (folder / "comparison.md").write_text(table(rows))
@@ -83,12 +88,11 @@ def compare(
     return rows
 
 
-def _one(config: TrainingConfig, name: str, make: Maker) -> Compared:
-    """A network's row: read from its folder, or trained, timed and written there."""
+def _train_or_read(config: TrainingConfig, name: str, make: Maker) -> Compared:
+    """Read the row of a network from its folder, or train and time the network and write the row."""
     folder = config.results_dir / name
-    run = config.model_copy(
-        update={"results_dir": folder, "model_path": None, "xai_sample_count": 0, "input_reduction": 1}
-    )
+    changes = {"results_dir": folder, "model_path": None, "xai_sample_count": 0, "input_reduction": 1}
+    run = config.model_copy(update=changes)
     file = folder / "compared.json"
     if file.is_file():
         record = TrainingRecord.model_validate_json((folder / "training.json").read_text())
@@ -118,20 +122,70 @@ def _one(config: TrainingConfig, name: str, make: Maker) -> Compared:
 
 
 def table(rows: Sequence[Compared]) -> str:
-    """The comparison as a Markdown table."""
+    """Return the comparison as a Markdown table."""
+    head = (
+        "network",
+        "parameters, M",
+        "val accuracy, %",
+        "val macro F1",
+        "Keras, ms",
+        "ONNX Runtime, ms",
+        "training, s",
+    )
     lines = [
-        "| network | parameters, M | val accuracy, % | val macro F1 | Keras, ms | ONNX Runtime, ms | trained in, s |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row.model} | {row.parameters / 1e6:.2f} | {100 * row.val_accuracy:.2f} | {row.val_macro_f1:.4f} "
-        f"| {row.keras_ms:.1f} | {row.onnx_ms:.1f} | {row.wall_time_s:.0f} |"
+        f"{row.model}|{row.parameters / 1e6:.2f}|{100 * row.val_accuracy:.2f}|{row.val_macro_f1:.4f}|"
+        f"{row.keras_ms:.1f}|{row.onnx_ms:.1f}|{row.wall_time_s:.0f}".split("|")
         for row in rows
     ]
     first = rows[0]
-    lines += [
-        "",
-        f"{first.train_images} training images at {first.image_size} px, {first.epochs} epochs, one seed. "
-        "Milliseconds an image: batch 1, warmed up, median of 20.",
-    ]
-    return "\n".join(lines) + "\n"
+    return (
+        f"{markdown.table(head, lines)}\n\n{first.train_images} training images at {first.image_size} px, "
+        f"{first.epochs} epochs, one seed. Milliseconds per image: batch size 1, after warm-up, median of 20.\n"
+    )
+
+
+def keras_ms(model: keras.Model, repeats: int = 20) -> float:
+    """Return the median milliseconds of a compiled forward pass in Keras, batch size 1."""
+    image = np.zeros((1, *model.input_shape[1:]), np.uint8)
+    return _median_ms(lambda: model.predict_on_batch(image), repeats)
+
+
+def onnx_ms(model: keras.Model, threads: int, repeats: int = 20) -> float:
+    """Return the median milliseconds of a forward pass in ONNX Runtime on the CPU, batch size 1.
+
+    The graph (float32, opset 17) computes only the main logits. Export needs the TensorFlow backend.
+    """
+    import onnxruntime as ort
+    import tensorflow as tf
+    import tf2onnx
+    from onnx import numpy_helper
+
+    size = model.input_shape[1]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8, name="image")])  # type: ignore[untyped-decorator]
+    def forward(image: tf.Tensor) -> tf.Tensor:
+        return model(image, training=False)[MAIN]
+
+    converted, _ = tf2onnx.convert.from_function(forward, input_signature=forward.input_signature, opset=17)
+    graph = converted.graph
+    # tf2onnx turns a layer's constant tensors into inputs, for example in EfficientNet; make them initializers.
+    captures = forward.get_concrete_function().graph.captures
+    constants = {inner.name: value.numpy() for value, inner in captures if value.dtype != tf.resource}
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    kept = [tensor for tensor in graph.input if tensor.name not in constants]
+    del graph.input[:]
+    graph.input.extend(kept)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(converted.SerializeToString())
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    image = {session.get_inputs()[0].name: np.zeros((1, size, size, 3), np.uint8)}
+    return _median_ms(lambda: session.run(None, image), repeats)
+
+
+def _median_ms(call: Callable[[], object], repeats: int) -> float:
+    """Return the median milliseconds of a call, after three warm-up calls."""
+    timeit.repeat(call, number=1, repeat=3)
+    return 1000.0 * float(np.median(timeit.repeat(call, number=1, repeat=repeats)))

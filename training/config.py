@@ -1,4 +1,4 @@
-"""What a training run is told; saved, resolved, beside its results."""
+"""Configuration of a training run; the resolved values are saved with the results."""
 
 from __future__ import annotations
 
@@ -19,133 +19,129 @@ from wbc.settings import settings
 
 
 def _step(name: str, description: str) -> Any:
-    """The probability of a published step, which is the policy's own where it is not given."""
+    """Return the field of a published step's probability; its default depends on the policy."""
     shown = ", ".join(f"{policy} {steps[name]:g}" for policy, steps in PUBLISHED_STEPS.items())
     return Field(0.0, ge=0, le=1, description=description, json_schema_extra={"shown_default": f"{shown}, robust 0"})
 
 
 class TrainingConfig(BaseModel):
-    """A training run. Every field is an option of `wbc train`; its description is the option's help.
+    """Configuration of a training run. Every field is an option of `wbc train`, with its description as help.
 
     Raises:
-        pydantic.ValidationError: a value of the wrong type or out of range, or two that contradict each other.
+        pydantic.ValidationError: a value has the wrong type or is out of range, or two values contradict each other.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_root: Path = Field(default_factory=lambda: settings().data_root, description="folder of the splits")
     source: tuple[str, ...] = Field(
-        ("Train",), min_length=1, description="folder of a training source, one device each; may be given several times"
+        ("Train",), min_length=1, description="folder of a training source, one device each; may be repeated"
     )
     source_balance: float = Field(
         0.7, ge=0, le=1, description="balance of sampling over sources: 0 as found, 1 all sources equally often"
     )
     val_fraction: float = Field(
-        0.15,
-        gt=0,
-        lt=1,
-        description="share of the training split held out, class by class, where there is no Val folder",
+        0.15, gt=0, lt=1, description="share of each training class held out for validation if there is no Val folder"
     )
-    limit: int = Field(0, ge=0, description="images a class taken of each split; 0 is all")
+    limit: int = Field(0, ge=0, description="largest number of images per class in each split; 0 takes all")
     cache_dir: Path | None = Field(
-        Path("runs/cache"), description="folder of decoded and prepared images; none for no cache"
+        Path("runs/cache"), description="folder of decoded and prepared images; none turns the cache off"
     )
-    results_dir: Path = Field(Path("runs/latest"), description="folder for the model, its checkpoints and the report")
-    model_path: Path | None = Field(
-        None, description="where the trained model is written besides results_dir/model.keras"
-    )
-    weights: str = Field("imagenet", description="where to start: none, imagenet, a .weights.h5 or a .keras file")
-    seed: int = Field(1, ge=0, description="seed of weights, order and augmentation")
+    results_dir: Path = Field(Path("runs/latest"), description="folder for the model, the checkpoint and the report")
+    model_path: Path | None = Field(None, description="file for a copy of results_dir/model.keras")
+    weights: str = Field("imagenet", description="initial weights: none, imagenet, a .weights.h5 or a .keras file")
+    seed: int = Field(1, ge=0, description="random seed of weights, order and augmentation")
 
     backbone: BackboneName = Field("efficientnet-lite0", description="feature extractor")
-    white_balance: bool = Field(True, description="divide each picture by its own background first")
+    white_balance: bool = Field(True, description="divide each image by its own background first")
     preprocessing: Variant = Field("none", description="enhancement filter before the network")
-    framing: Framing = Field(Framing(), description="how the cell is framed: window, cell, off, or diameters=1.5,...")
+    framing: Framing = Field(Framing(), description="framing of the cell: window, cell, off, or diameters=1.5,...")
     color_normalization: Literal["none", "reinhard"] = Field(
         "none", description="stain normalisation before the filter"
     )
     normalization_reference_samples: int = Field(
-        500, ge=1, description="training images on which the stain references are fitted, evenly spaced over the split"
+        500, ge=1, description="number of training images, evenly spaced, on which the stain references are fitted"
     )
 
     augmentation: Policy = Field("robust", description="augmentation policy, before preprocessing")
-    augmentation_ramp: float = Field(0.0, ge=0, le=1, description="share of phase 2 over which degradations ramp in")
+    augmentation_ramp: float = Field(
+        0.0, ge=0, le=1, description="share of phase 2 over which degradations rise to their full probability"
+    )
     crop_prob: float = _step("crop_prob", "probability of a crop to the cell")
-    bg_randomization_prob: float = _step("bg_randomization_prob", "probability of another background around the cell")
-    bg_randomization_strength: float = Field(0.35, ge=0, le=1, description="share of the new background in the mix")
+    bg_randomization_prob: float = _step("bg_randomization_prob", "probability of a random background around the cell")
+    bg_randomization_strength: float = Field(0.35, ge=0, le=1, description="share of the new background in the blend")
     stain_jitter_prob: float = _step("stain_jitter_prob", "probability of a stain shift in LAB")
     neutrophil_aug_scale: float = Field(
-        0.3, ge=0, description="factor on a neutrophil's crop and background probabilities"
+        0.3, ge=0, description="factor on the crop and background probabilities of neutrophils"
     )
     lymphocyte_aug_scale: float = Field(
-        0.6, ge=0, description="factor on a lymphocyte's crop and background probabilities"
+        0.6, ge=0, description="factor on the crop and background probabilities of lymphocytes"
     )
-    density_jitter_prob: float = Field(0.8, ge=0, le=1, description="robust: probability of a stain jitter in density")
-    stain_strength: float = Field(
-        1.0, ge=0, le=3, description="robust with framing window: factor on the spread of the stain jitter in density"
+    density_jitter_prob: float = Field(
+        0.8, ge=0, le=1, description="robust: probability of a stain jitter in optical density"
     )
+    stain_strength: float = Field()
     degradations: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="robust: factor on the probabilities of blur, low resolution, noise and JPEG",
+        1.0, ge=0, le=1, description="robust: factor on the probabilities of blur, low resolution, noise and JPEG"
     )
-    balance: float = Field(1.0, ge=0, le=1, description="class balance of sampling: 0 as found, 1 all classes alike")
+    balance: float = Field(
+        1.0, ge=0, le=1, description="balance of sampling over classes: 0 as found, 1 all classes equally often"
+    )
 
     img_size: int = Field(128, ge=32, le=448, description="side of the network's input in pixels")
     input_reduction: Literal[1, 2] = Field(
-        1, description="2 halves the picture inside the graph and keeps the grid of the maps"
+        1, description="2 halves the image inside the graph and keeps the grid of the maps"
     )
-    batch_size: int = Field(32, ge=1, description="images a step")
-    epoch_size: int = Field(0, ge=0, description="images an epoch; 0 is as many as the training split has")
+    batch_size: int = Field(32, ge=1, description="images per step")
+    epoch_size: int = Field(0, ge=0, description="images per epoch; 0 takes the size of the training split")
     phase1_epochs: int = Field(1, ge=0, description="epochs with a frozen backbone")
-    phase2_epochs: int = Field(3, ge=0, description="epochs with the backbone unfrozen")
+    phase2_epochs: int = Field(3, ge=0, description="epochs with an unfrozen backbone")
     phase1_lr: float = Field(1e-3, gt=0, description="peak learning rate of phase 1")
     phase2_lr: float = Field(5e-4, gt=0, description="peak learning rate of phase 2")
     lr_patience: int = Field(
-        0,
-        ge=0,
-        description="epochs without a better one after which the learning rate is reduced; 0 decays it by a cosine",
+        0, ge=0, description="epochs without improvement before the learning rate is reduced; 0 uses cosine decay"
     )
     lr_factor: float = Field(0.5, gt=0, lt=1, description="factor of each reduction of the learning rate")
     early_stop_patience: int = Field(
-        0, ge=0, description="epochs without a better one after which a phase ends; 0 is never"
+        0, ge=0, description="epochs without improvement before a phase ends; 0 turns early stopping off"
     )
     weight_decay: float = Field(0.02, ge=0, description="decoupled weight decay")
     unfreeze_from: str | None = Field(
-        None, description="first backbone layer that phase 2 trains; the whole if not given"
+        None, description="first backbone layer that phase 2 trains; by default the whole backbone"
     )
     batch_norm: Literal["auto", "frozen", "trained"] = Field(
-        "auto",
-        description="the backbone's batch norm in phase 2; auto trains it only where the backbone starts from nothing",
+        "auto", description="batch normalisation of the backbone in phase 2; auto trains it only with weights=none"
     )
     ema: float = Field(0.0, ge=0, lt=1, description="momentum of the weight average that is evaluated; 0 for none")
 
     main_loss: Literal["focal", "cce"] = Field("cce", description="loss of the main head")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing of the main head")
     focal_class_weights: str = Field(
-        "1.2,1.1,1.0,1.1,1.15", description="focal loss: a weight a class in the order of the labels, balanced or none"
+        "1.2,1.1,1.0,1.1,1.15",
+        description="focal loss: one weight per class in the order of the labels, balanced or none",
     )
     disable_aux_binary_head: bool = Field(
-        False, description="train without the auxiliary head; it then always says 0.5"
+        False, description="train without the auxiliary head; its probability is then always 0.5"
     )
     aux_loss_weight: float = Field(0.2, ge=0, description="weight of the auxiliary head's loss")
     aux_positive_class: str = Field(AUX_POSITIVE, description="class for which the auxiliary logit is positive")
     aux_negative_class: str = Field(AUX_NEGATIVE, description="class for which the auxiliary logit is negative")
 
-    xai_sample_count: int = Field(24, ge=0, description="validation images of the focus monitor; 0 turns it off")
-    xai_every_n_epochs: int = Field(1, ge=1, description="epochs between two checks of the focus")
-    # Published: 0.55, of frames that the cell fills. Framed as here it fills about 0.14, which a uniform map scores.
-    xai_focus_threshold: float = Field(0.2, ge=0, le=1, description="least mean focus ratio that is accepted")
-    xai_patience: int = Field(3, ge=1, description="checks in a row below the threshold after which a phase ends")
+    xai_sample_count: int = Field(
+        24, ge=0, description="number of validation images of the focus monitor; 0 turns it off"
+    )
+    xai_every_n_epochs: int = Field(1, ge=1, description="epochs between two focus checks")
+    # Published: 0.55, for cells that fill the frame. A window's cell covers about 0.14, the ratio of a uniform map.
+    xai_focus_threshold: float = Field(0.2, ge=0, le=1, description="lowest accepted mean focus ratio")
+    xai_patience: int = Field(3, ge=1, description="checks in a row below the threshold before a phase ends")
 
     tensorboard: bool = Field(True, description="write TensorBoard logs")
-    workers: int = Field(0, ge=0, description="threads that prepare images; 0 is as many as there are cores")
+    workers: int = Field(0, ge=0, description="threads that prepare images; 0 takes all cores")
 
     @model_validator(mode="before")
     @classmethod
-    def _as_the_policy_has_it(cls, data: Any) -> Any:
-        """Probabilities that were not given are those of the policy, so that the saved configuration names them."""
+    def _set_policy_defaults(cls, data: Any) -> Any:
+        """Replace missing probabilities by the policy's, so that the saved configuration contains them."""
         if not isinstance(data, dict):
             return data
         steps = PUBLISHED_STEPS.get(str(data.get("augmentation", "robust")), {})
@@ -153,8 +149,8 @@ class TrainingConfig(BaseModel):
 
     @field_validator("framing", mode="before")
     @classmethod
-    def _framing_in_words(cls, value: Any) -> Any:
-        if value is False:  # YAML 1.1 reads a bare `off` so
+    def _parse_framing(cls, value: Any) -> Any:
+        if value is False:  # YAML 1.1 reads a bare `off` as false
             return Framing(mode="off")
         if not isinstance(value, str):
             return value
@@ -169,7 +165,7 @@ class TrainingConfig(BaseModel):
 
     @field_validator("focal_class_weights")
     @classmethod
-    def _weights_parse(cls, value: str) -> str:
+    def _valid_class_weights(cls, value: str) -> str:
         parse_class_weights(value, [1] * len(CLASSES))
         return value
 
@@ -183,12 +179,12 @@ class TrainingConfig(BaseModel):
             )
         published = type(self).model_fields["focal_class_weights"].default
         if self.main_loss == "cce" and self.focal_class_weights != published:
-            raise ValueError("focal_class_weights is of the focal loss alone; give main_loss=focal with it")
+            raise ValueError("focal_class_weights applies only to the focal loss; set main_loss=focal too")
         return self
 
     @property
     def recipe(self) -> Recipe:
-        """The augmentation of this run."""
+        """Augmentation of this run."""
         scales = {"Neutrophil": self.neutrophil_aug_scale, "Lymphocyte": self.lymphocyte_aug_scale}
         return Recipe(
             policy=self.augmentation,
@@ -204,19 +200,19 @@ class TrainingConfig(BaseModel):
 
     @property
     def trains_batch_norm(self) -> bool:
-        """Whether phase 2 trains the backbone's batch norm."""
+        """True if phase 2 trains the batch normalisation of the backbone."""
         return self.batch_norm == "trained" or (self.batch_norm == "auto" and self.weights == "none")
 
 
 def parse_class_weights(text: str, counts: list[int]) -> list[float] | None:
-    """Weights of the focal loss from their option.
+    """Parse the class weights of the focal loss.
 
     Args:
-        text: `none`, `balanced` (inversely proportional to the counts, mean 1 over the images), or a number a class.
-        counts: training images a class.
+        text: `none`, `balanced` (inversely proportional to the counts, mean 1 over the images), or a number per class.
+        counts: training images per class.
 
     Raises:
-        ValueError: anything else.
+        ValueError: the text is anything else.
     """
     if text == "none":
         return None
@@ -234,13 +230,14 @@ def parse_class_weights(text: str, counts: list[int]) -> list[float] | None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings of a `.yaml`, `.yml` or `.toml` file, names with `-` read as with `_`.
+    """Read the settings in a `.yaml`, `.yml` or `.toml` file; `-` in a name is read as `_`.
 
     Raises:
-        InvalidParameter: no such file, another kind of file, bad syntax, or not one table of settings.
+        InvalidParameter: the file does not exist, has another extension or a syntax error, or is not a table of known
+            settings.
     """
     if not path.is_file():
-        raise InvalidParameter(f"{path} is no file; a .yaml or .toml file of settings is accepted")
+        raise InvalidParameter(f"no file {path}; a .yaml or .toml file of settings is accepted")
     try:
         if path.suffix == ".toml":
             content = tomllib.loads(path.read_text())
@@ -260,5 +257,5 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def save_config(config: TrainingConfig, path: Path) -> None:
-    """Write every setting to a YAML file that `read_config` takes back."""
+    """Write every setting to a YAML file that `read_config` can read."""
     path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))

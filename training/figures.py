@@ -1,4 +1,4 @@
-"""Pictures of a run: its history, its focus, its classes, what its augmentation makes of a cell."""
+"""Figures of a run: history, focus, class distribution, contact sheet; and the plot of the backbone comparison."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from wbc.labels import CLASSES
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#777777"  # Okabe and Ito 2008: told apart by everybody
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#777777"  # Okabe and Ito 2008: safe for colour blindness
 CLASS_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def history(rows: Rows, path: Path) -> None:
-    """Loss and accuracy over the epochs of both phases, the boundary between them drawn."""
+    """Plot loss and accuracy by epoch, with a line between the phases."""
     figure = _figure(9, 3.6)
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in rows]
@@ -41,7 +41,7 @@ def history(rows: Rows, path: Path) -> None:
 
 
 def focus(rows: Rows, threshold: float, path: Path) -> None:
-    """The focus ratio with its spread, what a uniform map would score, the threshold and the lift."""
+    """Plot the focus ratio with its standard deviation, the coverage, the lift and the threshold by epoch."""
     checked = [row for row in rows if row.get("focus") is not None]
     figure = _figure(6.5, 3.6)
     axes = figure.subplots()
@@ -50,7 +50,7 @@ def focus(rows: Rows, threshold: float, path: Path) -> None:
     spread = np.array([row["focus_spread"] for row in checked])
     axes.fill_between(epochs, rho - spread, rho + spread, color=BLUE, alpha=0.15, linewidth=0)
     axes.plot(epochs, rho, "o-", color=BLUE, label="focus ratio, mean and standard deviation")
-    axes.plot(epochs, [row["focus_coverage"] for row in checked], "s--", color=GREY, label="coverage: a uniform map")
+    axes.plot(epochs, [row["focus_coverage"] for row in checked], "s--", color=GREY, label="coverage (uniform map)")
     axes.plot(epochs, [row["focus_lift"] for row in checked], "^:", color=GREEN, label="lift over coverage")
     axes.axhline(threshold, color=ORANGE, linewidth=1, label=f"threshold {threshold:g}")
     _boundary(axes, rows)
@@ -63,7 +63,7 @@ def focus(rows: Rows, threshold: float, path: Path) -> None:
 
 
 def class_distribution(counts: Mapping[str, Sequence[int]], path: Path) -> None:
-    """Images of each class in each split, a group of bars a split."""
+    """Plot the number of images per class, with a group of bars per split."""
     figure = _figure(max(6.0, 1.6 * len(counts)), 3.6)
     axes = figure.subplots()
     width = 0.8 / len(CLASSES)
@@ -72,7 +72,7 @@ def class_distribution(counts: Mapping[str, Sequence[int]], path: Path) -> None:
         bars = axes.bar(positions, [c[index] for c in counts.values()], width, color=colour, label=name)
         axes.bar_label(bars, fontsize=6, padding=1)
     axes.set_xticks(np.arange(len(counts)), list(counts))
-    axes.set(ylabel="images", title="images of each class")
+    axes.set(ylabel="images", title="images per class")
     axes.legend(fontsize=7)
     _save(figure, path)
 
@@ -80,19 +80,19 @@ def class_distribution(counts: Mapping[str, Sequence[int]], path: Path) -> None:
 def contact_sheet(
     rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], path: Path, columns: Sequence[str] = ()
 ) -> None:
-    """Pictures in rows with a name each, under column titles.
+    """Draw images in named rows, under column titles.
 
     Args:
-        rows: name and pictures, as many in each row.
-        path: where it is written.
+        rows: name and images of each row.
+        path: image file to write.
         columns: titles of the first columns.
     """
-    across = max(len(pictures) for _, pictures in rows)
+    across = max(len(images) for _, images in rows)
     figure = _figure(1.1 * across + 0.6, 1.1 * len(rows) + 0.3)
     grid = figure.subplots(len(rows), across, squeeze=False)
-    for line, (name, pictures) in zip(grid, rows, strict=True):
-        for axes, picture in zip(line, pictures, strict=False):
-            axes.imshow(picture)
+    for line, (name, images) in zip(grid, rows, strict=True):
+        for axes, image in zip(line, images, strict=False):
+            axes.imshow(image)
         for axes in line:
             axes.set(xticks=[], yticks=[])
         line[0].set_ylabel(name, fontsize=7)
@@ -102,19 +102,19 @@ def contact_sheet(
 
 
 def speed_against_score(points: Sequence[tuple[str, float, float]], path: Path) -> None:
-    """Validation macro F1 over milliseconds an image, a dot a network."""
+    """Plot the validation macro F1 over the milliseconds per image, one dot per network."""
     figure = _figure(6.5, 4.0)
     axes = figure.subplots()
     for name, milliseconds, score in points:
         axes.plot(milliseconds, score, "o", color=BLUE)
         axes.annotate(name, (milliseconds, score), xytext=(4, 3), textcoords="offset points", fontsize=7)
-    axes.set(xlabel="ms an image, ONNX Runtime, batch 1", ylabel="validation macro F1", xscale="log")
+    axes.set(xlabel="ms per image, ONNX Runtime, batch size 1", ylabel="validation macro F1", xscale="log")
     axes.margins(x=0.25)
     _save(figure, path)
 
 
 def _figure(width: float, height: float) -> Figure:
-    """A figure of its own, without pyplot and its global state."""
+    """Create a figure without pyplot and its global state."""
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 8}):
         figure = Figure((width, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -122,7 +122,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=120, metadata={"Software": None})  # the same picture from the same run
+    figure.savefig(path, dpi=120, metadata={"Software": None})  # without the version, the same run gives the same file
 
 
 def _line(axes: Axes, rows: Rows, key: str, label: str, colour: str) -> None:
@@ -132,7 +132,7 @@ def _line(axes: Axes, rows: Rows, key: str, label: str, colour: str) -> None:
 
 
 def _boundary(axes: Axes, rows: Rows) -> None:
-    """A line between the last epoch of phase 1 and the first of phase 2."""
+    """Draw a line between the last epoch of phase 1 and the first of phase 2."""
     first = [row["epoch"] for row in rows if row["phase"] == 2]
     if first and len(first) < len(rows):
         axes.axvline(min(first) - 0.5, color=GREY, linestyle=":", linewidth=1)

@@ -1,8 +1,7 @@
-"""The training run: a frozen backbone first, then the whole network; the best epoch is chosen on `Val`."""
+"""Training run: head first, then the whole network; the epoch with the best validation scores is kept."""
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Sequence
 
@@ -11,26 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import checkpoint, report
-from training.callbacks import BEST, EpochEnd, SetEpoch
+from training.callbacks import BEST, EpochEnd, RichProgress, SetEpoch, TensorBoardLog
 from training.checkpoint import RunState
 from training.config import TrainingConfig, save_config
 from training.focus_monitor import FocusSample, XAIFocusMonitor
-from training.logs import RichProgress, TensorBoardLog
 from training.phases import compile_phase, set_trainable, trained_part
-from training.prepare import Build, Setup, prepare
+from training.prepare import Build, Setup, build_with, prepare
 from wbc.data.dataset import prepare_all
 from wbc.errors import InvalidParameter
 from wbc.labels import CLASSES
-from wbc.nn.backbones import BACKBONES, Backbone
-from wbc.nn.classifier import build_classifier, load_backbone_weights
+from wbc.nn.backbones import Backbone
 from wbc.run_record import TrainingRecord, versions, write_rows
 
 __all__ = ["TrainingRecord", "build_with", "train", "train_model"]
 
-log = logging.getLogger("wbc.training")
-
 Prepared = tuple[NDArray[np.uint8], NDArray[np.int64]]
-"""Prepared images, filled up to whole batches, and the labels of those that count."""
+"""Prepared images, padded to whole batches, and the labels without the padding."""
 
 
 def train(
@@ -40,48 +35,36 @@ def train(
     backbone: Backbone | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainingRecord:
-    """Train a classifier; leaves `model.keras`, `training.json`, `history.csv` and a report in `config.results_dir`.
+    """Train a classifier; write `model.keras`, `training.json`, `history.csv` and a report to `config.results_dir`.
 
     Args:
-        config: the run.
-        resume: go on after the last finished epoch of the run in `config.results_dir`; a fresh run otherwise.
-        backbone: another feature extractor than the configured one.
-        callbacks: further Keras callbacks, of both phases.
+        config: configuration of the run.
+        resume: continue the run in `config.results_dir`, if there is one, after its last finished epoch.
+        backbone: feature extractor instead of the configured one.
+        callbacks: further Keras callbacks for both phases.
 
     Raises:
-        InvalidParameter: a run is there and `resume` was not asked for, or its configuration differs.
-        DataError: the data set is not laid out as expected.
+        InvalidParameter: the folder has a run and `resume` is false, or the run has another configuration.
+        DataError: the folders of the data set do not have the expected layout.
     """
     return train_model(config, build_with(backbone), resume=resume, callbacks=callbacks)
-
-
-def build_with(backbone: Backbone | None = None) -> Build:
-    """The classifier with the configured backbone, or another one, and the configured starting weights."""
-
-    def build(config: TrainingConfig) -> keras.Model:
-        features = backbone or BACKBONES[config.backbone]
-        model = build_classifier(config.img_size, features, input_reduction=config.input_reduction)
-        load_backbone_weights(model, config.weights)
-        return model
-
-    return build
 
 
 def train_model(
     config: TrainingConfig, build: Build, *, resume: bool = False, callbacks: Sequence[keras.callbacks.Callback] = ()
 ) -> TrainingRecord:
-    """`train` for any network with the output `main_out` and a layer `embedding` behind its backbone.
+    """Train any network with the output `main_out` and a layer `embedding` after its backbone, like `train`.
 
-    The focus monitor needs the classifier's head: for another network `xai_sample_count` has to be 0.
+    The focus monitor needs the classifier's head: for another network `xai_sample_count` must be 0.
     """
     folder = config.results_dir
-    state = _begin(config, resume)
+    state = _start_or_resume(config, resume)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / "config.yaml")
     setup = prepare(config, build)
     data, preprocessor, model = setup.data, setup.preprocessor, setup.model
     images = prepare_all(data.val, preprocessor, config.img_size, cache=setup.cache, workers=config.workers)
-    val = (full_batches(images, config.batch_size), data.val.labels)
+    val = (pad_to_batches(images, config.batch_size), data.val.labels)
     sample = None
     if config.xai_sample_count:
         sample = FocusSample.of(data.val, config.xai_sample_count, preprocessor, config.img_size, setup.cache)
@@ -92,25 +75,25 @@ def train_model(
         if phase < state.phase:
             continue
         if state.phase < phase:
-            # Saved before the phase begins: its first kept epoch replaces the weights that it starts from.
             state.phase, state.phase_epoch, state.phase_over = phase, 0, False
             if state.best is not None:
                 model.load_weights(folder / BEST)
+            # Save now: the first good epoch of the phase overwrites the best weights, from which the phase starts.
             checkpoint.save(folder, state, model, None)
         _run_phase(setup, part, state, val=val, sample=sample, callbacks=callbacks)
     return _finish(setup, state)
 
 
-def full_batches(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
-    """The images with repeats of the last one up to whole batches: one compiled shape, evenly parted over devices."""
+def pad_to_batches(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
+    """Repeat the last image to whole batches, which compile once and divide evenly over devices."""
     return np.concatenate([images, images[-1:].repeat(-len(images) % batch_size, axis=0)])
 
 
-def _begin(config: TrainingConfig, resume: bool) -> RunState:
-    """The state to go on from.
+def _start_or_resume(config: TrainingConfig, resume: bool) -> RunState:
+    """Return the initial state, or the saved one.
 
     Raises:
-        InvalidParameter: a run is there and is not to be resumed, or cannot be with this configuration.
+        InvalidParameter: the folder has a run and `resume` is false, or the run has another configuration.
     """
     folder, resolved = config.results_dir, config.model_dump(mode="json")
     if not checkpoint.holds_a_run(folder):
@@ -133,7 +116,7 @@ def _run_phase(
     sample: FocusSample | None,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    """Train the rest of the current phase."""
+    """Train the remaining epochs of the current phase."""
     config, phase, model = setup.config, state.phase, setup.model
     epochs, peak = ((config.phase1_epochs, config.phase1_lr), (config.phase2_epochs, config.phase2_lr))[phase - 1]
     if state.phase_epoch >= epochs or state.phase_over:
@@ -153,26 +136,25 @@ def _run_phase(
             rows=state.rows(),
         )
     end = EpochEnd(whole=model, state=state, config=config, peak=peak, val=val, monitor=monitor)
-    before = len(state.history) - state.phase_epoch
-    watchers = [RichProgress(phase)]
+    logs = [RichProgress(phase)]
     if config.tensorboard:
-        watchers.append(TensorBoardLog(config.results_dir / "tensorboard", before))
+        logs.append(TensorBoardLog(config.results_dir / "tensorboard", len(state.history) - state.phase_epoch))
     part.fit(
         batches,
         initial_epoch=state.phase_epoch,
         epochs=epochs,
-        callbacks=[SetEpoch(batches), end, *watchers, *callbacks],
+        callbacks=[SetEpoch(batches), end, *logs, *callbacks],
         shuffle=False,
         verbose=0,
     )
 
 
 def _finish(setup: Setup, state: RunState) -> TrainingRecord:
-    """Put the best weights into the model and write the model, the record and the report."""
-    config, folder, best = setup.config, setup.config.results_dir, state.best
+    """Load the best weights and write the model, the record and the report."""
+    config, data, model, best = setup.config, setup.data, setup.model, state.best
     if best is None:
         raise InvalidParameter("no epoch was finished; there is nothing to keep")
-    model = setup.model
+    folder = config.results_dir
     model.load_weights(folder / BEST)
     model.save(folder / "model.keras")
     if config.model_path is not None:
@@ -182,13 +164,13 @@ def _finish(setup: Setup, state: RunState) -> TrainingRecord:
     record = TrainingRecord(
         config=state.config,
         preprocessing=setup.preprocessor.spec,
-        train_counts=dict(zip(CLASSES, setup.data.train.counts.tolist(), strict=True)),
-        val_counts=dict(zip(CLASSES, setup.data.val.counts.tolist(), strict=True)),
+        train_counts=dict(zip(CLASSES, data.train.counts.tolist(), strict=True)),
+        val_counts=dict(zip(CLASSES, data.val.counts.tolist(), strict=True)),
         best_epoch=best["epoch"],
         wall_time_s=round(state.wall_time_s, 1),
         versions=versions(keras.backend.backend()),
-        val_held_out=setup.data.held_out,
-        unreadable={str(bad.path): bad.reason for bad in setup.data.unreadable},
+        val_held_out=data.held_out,
+        unreadable={str(file.path): file.reason for file in data.unreadable},
         stops=state.stops,
         parameters=model.count_params(),
         **{name: best[name] for name in ("val_accuracy", "val_balanced_accuracy", "val_loss", "val_macro_f1")},

@@ -11,29 +11,29 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="wbc")
 class WBCFocalLoss(keras.losses.Loss):  # type: ignore[misc]
-    """Focal loss with a weight for each class: what is classified easily counts less, a weighted class more.
+    """Focal loss with class weights: examples that are easy to classify have a smaller share in the loss.
 
     `L = sum_c w_c * (1 - p_c)^gamma * (-y_c * log p_c)`, summed over the classes, `p = softmax(logits)`; the targets
-    are smoothed first, `y_c <- y_c * (1 - s) + s / C`. Not negative; `y_true` and `y_pred` are `(N, C)`, the result
-    before reduction is `(N,)`, in the precision of `y_pred`.
+    are smoothed first, `y_c <- y_c * (1 - s) + s / C`. `y_true` and `y_pred` are `(N, C)`. The result before reduction
+    is `(N,)`, at least 0, in the precision of `y_pred`.
 
-    With `gamma = 0`, no weights and no smoothing it is the categorical cross-entropy. At `p = 0.9` for the truth
-    and `gamma = 2` the loss is `0.1^2 * 0.1054 = 0.00105`, a hundredth of the cross-entropy.
+    With `gamma = 0`, no weights and no smoothing it is the categorical cross-entropy. At `p = 0.9` for the true
+    class and `gamma = 2` the loss is `0.1^2 * 0.1054 = 0.00105`, a hundredth of the cross-entropy.
 
-    After Lin et al. 2017, arXiv 1708.02002. Differs from the paper in that alpha is a weight a class, from
-    `keras.losses.CategoricalFocalCrossentropy` in that too, and in that the logarithm is taken of the logits: where
-    a probability is 0 it is finite, and has a slope.
+    After Lin et al. 2017, arXiv 1708.02002, with one alpha per class. `keras.losses.CategoricalFocalCrossentropy` clips
+    the probabilities; this loss uses the log-softmax of the logits, so that loss and gradient stay finite and non-zero
+    at a probability of 0.
 
     Args:
         gamma: focusing exponent, at least 0.
-        class_weights: one finite number of at least 0 a class, in the order of the logits; None weighs all alike.
+        class_weights: one finite number of at least 0 per class, in the order of the logits; None weights all equally.
         label_smoothing: share of the target spread over all classes, 0 to below 1.
-        from_logits: whether `y_pred` are logits; otherwise they are probabilities above 0.
+        from_logits: true if `y_pred` are logits; otherwise they are probabilities above 0.
         reduction: as in `keras.losses.Loss`.
         name: as in `keras.losses.Loss`.
 
     Raises:
-        ValueError: an argument out of range; at the call, another number of classes than of weights.
+        ValueError: an argument is out of range, or, in the call, the numbers of classes and weights differ.
     """
 
     def __init__(
@@ -63,13 +63,15 @@ class WBCFocalLoss(keras.losses.Loss):  # type: ignore[misc]
         y_true = ops.cast(y_true, y_pred.dtype)
         classes = y_pred.shape[-1]
         if self.class_weights is not None and len(self.class_weights) != classes:
-            raise ValueError(f"{classes} classes and {len(self.class_weights)} class_weights; one a class is accepted")
+            raise ValueError(
+                f"{classes} classes and {len(self.class_weights)} class_weights; one per class is accepted"
+            )
         target = y_true * (1.0 - self.label_smoothing) + self.label_smoothing / classes
         log_p = ops.log_softmax(y_pred, axis=-1) if self.from_logits else ops.log(y_pred)
         terms = -target * log_p
         if self.gamma:
-            # 1 - p from the logarithm: near p = 1 the difference has lost its digits. Below gamma 1 the power has no
-            # slope at 0, so 1 - p ends at the epsilon.
+            # expm1 keeps the precision of 1 - p near p = 1. For gamma < 1 the gradient of the power is infinite at 0,
+            # so 1 - p is at least epsilon.
             terms = terms * ops.power(ops.maximum(-ops.expm1(log_p), keras.config.epsilon()), self.gamma)
         if self.class_weights is not None:
             terms = terms * ops.convert_to_tensor(self.class_weights, dtype=y_pred.dtype)

@@ -1,4 +1,4 @@
-"""How a phase trains: which layers, with which optimizer and which losses."""
+"""Trainable layers, optimizer and losses of a phase."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from training.batches import AUX, MAIN
 from training.config import TrainingConfig, parse_class_weights
 from training.losses import WBCFocalLoss
 from wbc.errors import InvalidParameter
-from wbc.nn.classifier import ATTENTION
-
-HEAD_STARTS = (ATTENTION, "embedding")
-"""The backbone is what stands before the first of these layers that a model has."""
+from wbc.nn.classifier import backbone_layers
 
 
 def trained_part(model: keras.Model, config: TrainingConfig) -> keras.Model:
-    """The outputs that have a loss; where that is not all of them, a model of the same layers with those alone.
+    """Return a model of the same layers with only the outputs that have a loss.
 
-    Without its head the auxiliary output stays in the classifier, as export and serving expect it, with weights of
-    zero: a logit of 0, which says neither class.
+    If the auxiliary head is disabled, the classifier keeps its output for export and serving, with weights of zero:
+    the logit is 0, a probability of 0.5.
     """
     if not config.disable_aux_binary_head or AUX not in model.output:
         return model
@@ -28,30 +25,23 @@ def trained_part(model: keras.Model, config: TrainingConfig) -> keras.Model:
     return keras.Model(model.input, {MAIN: model.output[MAIN]}, name=f"{model.name}_main")
 
 
-def backbone_of(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers before the head, in order."""
-    names = [layer.name for layer in model.layers]
-    start = next(names.index(name) for name in HEAD_STARTS if name in names)
-    return list(model.layers[:start])
-
-
 def set_trainable(model: keras.Model, phase: int, config: TrainingConfig) -> None:
-    """Phase 1 trains the head alone, phase 2 the backbone too, from `unfreeze_from` on.
+    """Unfreeze only the head in phase 1, and also the backbone from `unfreeze_from` on in phase 2.
 
-    The backbone's batch norm keeps the statistics it came with, unless it came with none: they carry the device, and a
-    few epochs would fit them to one.
+    The batch normalisation of a pretrained backbone keeps its statistics: they depend on the device, and a few epochs
+    would fit them to the training device.
 
     Raises:
         InvalidParameter: `unfreeze_from` is not a layer of the backbone.
     """
-    layers = backbone_of(model)
+    layers = backbone_layers(model)
     names = [layer.name for layer in layers]
     start = 0
     if config.unfreeze_from is not None:
         if config.unfreeze_from not in names:
             last = ", ".join(names[-5:])
             raise InvalidParameter(
-                f"unfreeze_from={config.unfreeze_from!r} is no layer of the backbone; the last are {last}"
+                f"unfreeze_from={config.unfreeze_from!r} is not a layer of the backbone; the last ones are {last}"
             )
         start = names.index(config.unfreeze_from)
     for index, layer in enumerate(layers):
@@ -60,11 +50,11 @@ def set_trainable(model: keras.Model, phase: int, config: TrainingConfig) -> Non
 
 
 def main_loss(config: TrainingConfig, counts: list[int]) -> keras.losses.Loss:
-    """The loss of the main head.
+    """Return the loss of the main head.
 
     Args:
-        config: the run.
-        counts: training images a class, for balanced weights.
+        config: configuration of the run.
+        counts: training images per class, for balanced weights.
     """
     if config.main_loss == "focal":
         weights = parse_class_weights(config.focal_class_weights, counts)
@@ -73,14 +63,14 @@ def main_loss(config: TrainingConfig, counts: list[int]) -> keras.losses.Loss:
 
 
 def compile_phase(model: keras.Model, config: TrainingConfig, peak: float, steps: int, counts: list[int]) -> None:
-    """Give the model its optimizer, built, and its losses.
+    """Compile the model with its losses and an optimizer that is already built.
 
     Args:
-        model: what is trained.
-        config: the run.
+        model: the model to train.
+        config: configuration of the run.
         peak: highest learning rate.
-        steps: of the whole phase, for the cosine.
-        counts: training images a class.
+        steps: steps of the whole phase, for the cosine decay.
+        counts: training images per class.
     """
     rate: float | keras.optimizers.schedules.LearningRateSchedule = peak
     if config.lr_patience == 0:

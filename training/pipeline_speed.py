@@ -1,10 +1,10 @@
-"""How fast images reach the network: loading, augmenting and filtering alone, and beside the whole step."""
+"""Speed of the input pipeline: each step by itself, all together, and during training."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -25,21 +25,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PipelineSpeed:
-    """Images a second of each part, one thread for the parts and all for the pipeline.
+    """Throughputs in images per second; the single steps use one thread, the pipeline uses all.
 
     Attributes:
-        decode: decoding a file, one thread, without the cache.
-        load: reading a decoded image from the cache, one thread.
-        augment: varying it, one thread.
-        prepare: framing, normalising and filtering it, one thread.
-        pipeline_cold: all of these with all threads, from files into an empty cache, and no network beside them.
-        pipeline: the same from the cache.
-        step: training steps of phase 2, pipeline and network at once.
-        load_share: seconds of loading in a step, as a share of the step.
-        pipeline_share: seconds that the pipeline needs for a step's images, as a share of the step: below 1 the network
-            is the limit.
-        threads: that prepare images.
-        images: that each number was measured on.
+        decode: decoding a file, without the cache.
+        load: reading a decoded image from the cache.
+        augment: augmentation.
+        prepare: framing, normalisation and filter.
+        pipeline_cold: the whole pipeline with an empty cache, without the network.
+        pipeline: the whole pipeline with a filled cache, without the network.
+        step: training steps of phase 2, with the pipeline.
+        load_share: loading time of a step's images, as a share of the step.
+        pipeline_share: pipeline time of a step's images, as a share of the step; below 1 the network is the bottleneck.
+        threads: threads of the pipeline.
+        images: number of images that were measured.
     """
 
     decode: float
@@ -56,35 +55,31 @@ class PipelineSpeed:
 
 
 def measure_pipeline(config: TrainingConfig, build: Build, *, steps: int = 10) -> PipelineSpeed:
-    """Measure the input pipeline of a run and its training steps.
+    """Measure the input pipeline of a run and its training steps; writes only the cache.
 
     Args:
-        config: the run; nothing of it is written but its cache.
-        build: makes its network.
-        steps: batches that each number is measured on, after one that is not counted.
+        config: configuration of the run.
+        build: builds the network.
+        steps: number of measured batches, after one warm-up batch.
     """
     setup = prepare(config, build)
-    batches = setup.batches(2)
+    batches, cache = setup.batches(2), setup.cache
     steps = min(steps, len(batches) - 1)
     order = batches.order[: steps * batches.batch_size]
     paths, labels = [setup.data.train.paths[i] for i in order], setup.data.train.labels[order]
-    fresh, kept = ImageCache(None), setup.cache
-    for path in paths:
-        kept.decoded(path)
-    pictures = [kept.decoded(path) for path in paths]
+    images = [cache.decoded(path) for path in paths]
     rng = np.random.default_rng(config.seed)
-    varied = [augment(p, rng, config.recipe, int(label)) for p, label in zip(pictures, labels, strict=True)]
-    load = _a_second(kept.decoded, paths)
+    varied = [augment(image, rng, config.recipe, int(label)) for image, label in zip(images, labels, strict=True)]
+    load = _per_second(cache.decoded, paths)
     with tempfile.TemporaryDirectory() as folder:
-        cold = replace(setup, cache=ImageCache(Path(folder))).batches(2)
-        pipeline_cold = batches.batch_size / _seconds_a_batch(cold, steps)
-    pipeline = batches.batch_size / _seconds_a_batch(batches, steps)
-    step = batches.batch_size / _seconds_a_step(setup, batches, steps)
+        pipeline_cold = _pipeline_speed(replace(setup, cache=ImageCache(Path(folder))).batches(2), steps)
+    pipeline = _pipeline_speed(batches, steps)
+    step = batches.batch_size / _seconds_per_step(setup, batches, steps)
     return PipelineSpeed(
-        decode=_a_second(fresh.decoded, paths),
+        decode=_per_second(ImageCache(None).decoded, paths),
         load=load,
-        augment=_a_second(lambda p: augment(p, rng, config.recipe, 0), pictures),
-        prepare=_a_second(lambda p: resized(setup.preprocessor(p).model_input, config.img_size), varied),
+        augment=_per_second(lambda image: augment(image, rng, config.recipe, 0), images),
+        prepare=_per_second(lambda image: resized(setup.preprocessor(image).model_input, config.img_size), varied),
         pipeline_cold=pipeline_cold,
         pipeline=pipeline,
         step=step,
@@ -95,26 +90,22 @@ def measure_pipeline(config: TrainingConfig, build: Build, *, steps: int = 10) -
     )
 
 
-def _a_second(work: Callable[[T], object], items: Iterable[T]) -> float:
-    """Items a second."""
-    items = list(items)
+def _per_second(work: Callable[[T], object], items: Sequence[T]) -> float:
+    """Return the number of items that `work` processes per second."""
     started = time.perf_counter()
     for item in items:
         work(item)
     return len(items) / (time.perf_counter() - started)
 
 
-def _seconds_a_batch(batches: AugmentedBatches, steps: int) -> float:
+def _pipeline_speed(batches: AugmentedBatches, steps: int) -> float:
+    """Return the images per second of `steps` batches, after one that is not measured."""
     batches[0]
-    started = time.perf_counter()
-    for index in range(1, steps + 1):
-        batches[index]
-    return (time.perf_counter() - started) / steps
+    return batches.batch_size * _per_second(batches.__getitem__, range(1, steps + 1))
 
 
-def _seconds_a_step(setup: Setup, batches: AugmentedBatches, steps: int) -> float:
-    """Median seconds from the end of a step to the end of the next, within `fit`."""
-
+def _seconds_per_step(setup: Setup, batches: AugmentedBatches, steps: int) -> float:
+    """Return the median seconds between the ends of training steps within `fit`."""
     ends: list[float] = []
 
     class Clock(keras.callbacks.Callback):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What an epoch is judged by: scores on the validation split, which epoch is better, and when to give up."""
+"""Scores on the validation split, comparison of epochs, and the counts that decide when to stop."""
 
 from __future__ import annotations
 
@@ -7,56 +7,46 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
+from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 Row = dict[str, Any]
 
 
 def scores(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> dict[str, float]:
-    """Accuracy, balanced accuracy and macro F1 (over the classes present), and cross-entropy in nats.
+    """Compute accuracy, balanced accuracy and macro F1 (over the classes present), and cross-entropy in nats.
 
     Args:
         logits: (N, C).
         labels: (N,), class indices.
     """
-    logits = logits.astype(np.float64)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probability = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    confusion = np.zeros((logits.shape[1], logits.shape[1]))
-    np.add.at(confusion, (labels, logits.argmax(axis=1)), 1)
-    truth, answered, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
-    there = truth > 0
+    predicted = logits.argmax(axis=1)
+    present = {"labels": np.unique(labels), "average": "macro"}
+    log_probability = log_softmax(logits.astype(np.float64), axis=1)
     return {
-        "val_accuracy": float(hits.sum() / len(labels)),
-        "val_balanced_accuracy": float((hits[there] / truth[there]).mean()),
-        "val_macro_f1": float((2 * hits[there] / (truth + answered)[there]).mean()),
+        "val_accuracy": float(accuracy_score(labels, predicted)),
+        "val_balanced_accuracy": float(recall_score(labels, predicted, **present)),
+        "val_macro_f1": float(f1_score(labels, predicted, **present)),
         "val_loss": float(-log_probability[np.arange(len(labels)), labels].mean()),
     }
 
 
 def better(row: Row, best: Row | None) -> bool:
-    """Whether an epoch is to be preferred to the best so far.
+    """Return true if an epoch has the higher balanced accuracy, or an equal one and the lower cross-entropy."""
+    return best is None or _rank(row) > _rank(best)
 
-    Val accuracy saturates; of equally accurate epochs the one that is surest of the truth is kept.
-    """
-    return best is None or (row["val_balanced_accuracy"], -row["val_loss"]) > (
-        best["val_balanced_accuracy"],
-        -best["val_loss"],
-    )
+
+def _rank(row: Row) -> tuple[float, float]:
+    return row["val_balanced_accuracy"], -row["val_loss"]
 
 
 def epochs_without_better(rows: Sequence[Row]) -> int:
-    """Epochs of a phase since its best one."""
-    best, since = None, 0
-    for row in rows:
-        if better(row, best):
-            best, since = row, 0
-        else:
-            since += 1
-    return since
+    """Return the number of epochs of a phase after its best one."""
+    return len(rows) - 1 - max(range(len(rows)), key=lambda index: _rank(rows[index])) if rows else 0
 
 
 def reductions(rows: Sequence[Row], patience: int) -> int:
-    """Reductions of the learning rate after the epochs of a phase: one every `patience` epochs without a better one."""
+    """Return the number of learning-rate reductions in a phase: one after every `patience` epochs without a better."""
     best, waited, count = None, 0, 0
     for row in rows:
         if better(row, best):
@@ -69,13 +59,12 @@ def reductions(rows: Sequence[Row], patience: int) -> int:
 
 
 def checks_below(rows: Sequence[Row], threshold: float) -> int:
-    """Focus checks in a row, up to the last, whose mean ratio was below the threshold.
+    """Return the number of most recent focus checks in a row with a mean ratio below the threshold.
 
-    An epoch without a check, or a check without a ratio, neither adds to the streak nor breaks it.
+    Epochs without a check and checks without a ratio are ignored.
     """
     streak = 0
     for row in rows:
-        rho = row.get("focus")
-        if rho is not None:
-            streak = streak + 1 if rho < threshold else 0
+        if (ratio := row.get("focus")) is not None:
+            streak = streak + 1 if ratio < threshold else 0
     return streak

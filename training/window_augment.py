@@ -1,21 +1,19 @@
-"""Random versions of a window: another microscope, stain, camera and focus. Seeded, outside the graph."""
+"""Random versions of a cell's window: orientation, stain, light and camera. Seeded, outside the graph."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from training.transforms import Rgb, compress
+from training.transforms import DENSITY, Rgb, apply_curves, compress, from_density
 from wbc.preprocessing.background import WHITE
 
 MARGIN = 1.5
-"""Width of the surroundings that a window is cut from, in windows: zooming out shows what is really there."""
+"""Width, in windows, of the cached surroundings from which a window is cut; zooming out shows real pixels."""
 
 ZOOM = (0.72, 1.3)
 SHIFT = 0.04
 """Range of the magnification, and largest shift in windows."""
-
-LEVELS = np.log(np.arange(1, 257, dtype=np.float32) / 256.0).reshape(1, 256)
 
 
 def augment_window(
@@ -30,10 +28,10 @@ def augment_window(
     """Cut one random window.
 
     Args:
-        wide: uint8 (W, W, 3), `MARGIN` windows wide, on white-balanced colours.
+        wide: uint8 (W, W, 3), `MARGIN` windows wide, white-balanced.
         rng: source of randomness; the same state gives the same window.
         size: side of the result in pixels.
-        stain_prob: probability of another stain.
+        stain_prob: probability of a stain change.
         stain_strength: factor on the spread of the stains.
         camera_factor: factor on the probabilities of low resolution, blur, sharpening, noise and compression.
 
@@ -50,10 +48,10 @@ def augment_window(
 
 
 def turn(wide: Rgb, rng: np.random.Generator, size: int) -> Rgb:
-    """Any rotation, mirroring, magnification and a small shift; white outside."""
+    """Rotate by any angle, flip, zoom and shift slightly; the outside is white."""
     scale = size * MARGIN / len(wide) * np.exp(rng.uniform(*np.log(ZOOM)))
-    angle, mirror = rng.uniform(0, 2 * np.pi), 1 if rng.random() < 0.5 else -1
-    linear = scale * np.array([[mirror * np.cos(angle), -np.sin(angle)], [mirror * np.sin(angle), np.cos(angle)]])
+    angle, flip = rng.uniform(0, 2 * np.pi), 1 if rng.random() < 0.5 else -1
+    linear = scale * np.array([[flip * np.cos(angle), -np.sin(angle)], [flip * np.sin(angle), np.cos(angle)]])
     middle = (len(wide) - 1) / 2
     offset = (size - 1) / 2 + rng.uniform(-SHIFT, SHIFT, 2) * size - linear @ (middle, middle)
     matrix = np.concatenate([linear, offset[:, None]], axis=1)
@@ -64,33 +62,30 @@ def turn(wide: Rgb, rng: np.random.Generator, size: int) -> Rgb:
 
 
 def stain(rgb: Rgb, rng: np.random.Generator, strength: float = 1.0) -> Rgb:
-    """Mix and scale the optical densities of the channels: another dye, batch or staining time."""
-    density = cv2.LUT(rgb, -LEVELS)
+    """Mix and scale the optical densities of the channels, like another dye, batch or staining time."""
     mix = np.eye(3) + strength * rng.normal(0, 0.08, (3, 3))
     mix = mix * np.exp(strength * rng.normal(0, 0.18, 3))[:, None] * np.exp(strength * rng.normal(0, 0.25))
-    moved = cv2.transform(density, mix.astype(np.float32))
-    return np.asarray(np.clip(256.0 * cv2.exp(-moved) - 1.0, 0, 255), np.uint8)
+    return from_density(cv2.transform(cv2.LUT(rgb, DENSITY), mix.astype(np.float32)))
 
 
 def light(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """Gamma and channel gains."""
+    """Apply a random gamma and random channel gains."""
     curves = np.repeat(np.arange(256, dtype=np.float64)[:, None] / 255.0, 3, axis=1)
     if rng.random() < 0.5:
         curves = curves ** np.exp(rng.normal(0, 0.25))
     if rng.random() < 0.6:
         curves = curves * np.exp(rng.normal(0, 0.06, 3))
-    table = np.clip(np.rint(255.0 * curves), 0, 255).astype(np.uint8).reshape(1, 256, 3)
-    return np.asarray(cv2.LUT(rgb, table), np.uint8)
+    return apply_curves(rgb, 255.0 * curves)
 
 
 def saturate(rgb: Rgb, amount: float) -> Rgb:
-    """Move every colour away from or towards its grey; hue stays, it tells an eosinophil."""
+    """Scale the saturation by `amount`; hue stays, because it identifies eosinophils."""
     matrix = amount * np.eye(3) + (1 - amount) / 3
     return np.asarray(cv2.transform(rgb, matrix.astype(np.float32)), np.uint8)
 
 
 def camera(rgb: Rgb, rng: np.random.Generator, factor: float) -> Rgb:
-    """Resolution, focus, sharpening, sensor noise and compression."""
+    """Lower the resolution, blur, sharpen, add sensor noise and compress, each with its probability times `factor`."""
     size, out = len(rgb), rgb
     chance = rng.random(5) < np.array([0.35, 0.35, 0.25, 0.25, 0.15]) * factor
     if chance[0]:
@@ -105,4 +100,4 @@ def camera(rgb: Rgb, rng: np.random.Generator, factor: float) -> Rgb:
     if chance[3]:
         noise = rng.standard_normal(out.shape, np.float32) * np.float32(rng.uniform(1, 9))
         out = np.clip(out + noise, 0, 255).astype(np.uint8)
-    return compress(np.asarray(out, np.uint8), rng) if chance[4] else np.asarray(out, np.uint8)
+    return compress(out, rng) if chance[4] else out

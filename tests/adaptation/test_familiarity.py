@@ -74,7 +74,7 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, content: bytes | None) -> No
         np.savez(path, mean=np.zeros(3))
     else:
         path.write_bytes(content)
-    with pytest.raises(BundleCorrupted, match="holds no statistics"):
+    with pytest.raises(BundleCorrupted, match="does not contain embedding statistics"):
         Familiarity.load(path)
 
 
@@ -93,7 +93,7 @@ def test_more_dimensions_than_images_can_be_fitted() -> None:
 
 
 def test_too_few_images_are_refused() -> None:
-    with pytest.raises(InvalidParameter, match="each class needs two"):
+    with pytest.raises(InvalidParameter, match="each class needs at least two"):
         Familiarity.fit(KNOWN[:401], LABELS[:401])
-    with pytest.raises(InvalidParameter, match="all alike"):
+    with pytest.raises(InvalidParameter, match="all equal"):
         Familiarity.fit(np.ones((6, 4)), np.repeat(np.arange(3), 2))

@@ -46,8 +46,8 @@ def test_all_classes_declared_change_nothing() -> None:
         (("Lymphocyte", "Lymphocyte"), "main", "at least two different"),
         (("Lymphocyte", "Blast"), "main", "at least two"),
         ((), "main", "empty"),
-        (("Monocyte", "Neutrophil"), "aux", "tells Lymphocyte from Neutrophil"),
-        (CLASSES, "aux", "tells Lymphocyte from Neutrophil"),
+        (("Monocyte", "Neutrophil"), "aux", "separates only Lymphocyte and Neutrophil"),
+        (CLASSES, "aux", "separates only Lymphocyte and Neutrophil"),
     ],
 )
 def test_impossible_declarations_are_refused(labels: tuple[str, ...], head: str, words: str) -> None:

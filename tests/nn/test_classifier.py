@@ -19,7 +19,6 @@ from wbc.nn.classifier import (
     backbone_layers,
     build_classifier,
     load_backbone_weights,
-    set_backbone_trainable,
 )
 
 
@@ -113,48 +112,12 @@ class TestOutputs:
         assert isinstance(loaded.get_layer("medswish_2"), MedSwish)
 
 
-class TestTrainable:
-    def names(self, model: keras.Model) -> set[str]:
-        """Backbone layers with weights that are trained."""
-        return {layer.name for layer in backbone_layers(model) if layer.trainable_weights}
-
-    def test_backbone_is_what_stands_before_the_attention(self, small: keras.Model) -> None:
-        names = [layer.name for layer in backbone_layers(small)]
-        assert names == ["image", "scale", "conv_1", "conv_2", "norm_conv_2", "relu_2", "conv_3"]
-
-    def test_frozen(self, small: keras.Model) -> None:
-        set_backbone_trainable(small, False)
-        assert self.names(small) == set()
-        head = {layer.name for layer in small.layers if layer.trainable_weights}
-        assert {"attention", "dense_1", "norm_1", "main_out", "aux_binary_out"} <= head
-
-    def test_unfrozen_without_its_batch_norm(self, small: keras.Model) -> None:
-        set_backbone_trainable(small, True)
-        assert self.names(small) == {"conv_1", "conv_2", "conv_3"}
-
-    def test_unfrozen_from_a_layer_on(self, small: keras.Model) -> None:
-        set_backbone_trainable(small, True, from_layer="conv_2")
-        assert self.names(small) == {"conv_2", "conv_3"}
-
-    def test_frozen_batch_norm_keeps_its_statistics_in_training(self, small: keras.Model) -> None:
-        set_backbone_trainable(small, True)
-        frozen, trained = small.get_layer("norm_conv_2"), small.get_layer("norm_1")
-        before = [np.asarray(norm.moving_mean).copy() for norm in (frozen, trained)]
-        images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
-        small(images, training=True)
-        np.testing.assert_array_equal(frozen.moving_mean, before[0])
-        assert (np.asarray(trained.moving_mean) != before[1]).any()
-
-    def test_unknown_layer(self, small: keras.Model) -> None:
-        with pytest.raises(InvalidParameter, match="from_layer='conv_9' is not a layer of the backbone"):
-            set_backbone_trainable(small, True, from_layer="conv_9")
-
-    def test_layer_of_the_head_is_none_of_the_backbone(self, small: keras.Model) -> None:
-        with pytest.raises(InvalidParameter, match="from_layer='dense_1'"):
-            set_backbone_trainable(small, True, from_layer="dense_1")
+def test_the_backbone_ends_before_the_attention(small: keras.Model) -> None:
+    names = [layer.name for layer in backbone_layers(small)]
+    assert names == ["image", "scale", "conv_1", "conv_2", "norm_conv_2", "relu_2", "conv_3"]
 
 
-class TestStartingWeights:
+class TestInitialWeights:
     def test_none_changes_nothing(self, small: keras.Model) -> None:
         before = small.get_weights()
         load_backbone_weights(small, "none")
@@ -173,11 +136,11 @@ class TestStartingWeights:
     @pytest.mark.parametrize(
         ("name", "content", "words"),
         [
-            ("nowhere.keras", None, "is no file"),
+            ("nowhere.keras", None, "no file"),
             ("words.txt", b"words", "file of another kind"),
             ("model.h5", b"\x89HDF\r\n\x1a\n", "file of another kind"),
             ("words.keras", b"words", "do not fit this classifier"),
-            ("words.weights.h5", b"words", "is no HDF5 file"),
+            ("words.weights.h5", b"words", "is not an HDF5 file"),
         ],
     )
     def test_wrong_file(self, small: keras.Model, tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
@@ -190,7 +153,7 @@ class TestStartingWeights:
         assert "are accepted" in str(caught.value)
 
     def test_folder(self, small: keras.Model, tmp_path: Path) -> None:
-        with pytest.raises(InvalidParameter, match="is no file"):
+        with pytest.raises(InvalidParameter, match="no file"):
             load_backbone_weights(small, str(tmp_path))
 
     def test_another_network(self, small: keras.Model, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_imagenet_weights_fill_every_layer(lite0: keras.Model) -> None:
 
 def test_another_file_is_refused(lite0: keras.Model, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    with pytest.raises(InvalidParameter, match="does not hold EfficientNet-Lite0"):
+    with pytest.raises(InvalidParameter, match="does not contain EfficientNet-Lite0"):
         load_lite0_tensors(named(lite0), tmp_path / "other.npz")
 
 
@@ -58,5 +58,5 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(name: str, tmp_path: Pa
     path = tmp_path / name
     if not name.startswith("missing"):
         path.write_bytes(b"not an archive")
-    with pytest.raises(InvalidParameter, match="EfficientNet-Lite0 for that backbone are accepted"):
+    with pytest.raises(InvalidParameter, match=r"\.npz for EfficientNet-Lite0\) are accepted"):
         load_backbone_weights(build_classifier(128, efficientnet_lite0), str(path))

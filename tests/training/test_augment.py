@@ -1,4 +1,4 @@
-"""Augmentation: seeded, bounded, and each option does what it says."""
+"""Augmentation: reproducible, bounded, and each option has its effect."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import pytest
 from drawn import draw_cell
 
 from training.augment import DEGRADATIONS, Recipe, augment
-from training.cell_transforms import crop_to_cell, lab_jitter, randomise_background
 from training.transforms import (
+    Geometry,
     blur,
     compress,
+    crop_to_cell,
+    lab_jitter,
     lower_resolution,
     quantise,
+    randomise_background,
     sensor_noise,
     stain_jitter,
     tone,
@@ -151,8 +154,6 @@ def test_stain_jitter_keeps_what_tells_an_eosinophil():
 
 
 def test_a_warp_without_range_is_a_flip_or_nothing(cell):
-    from training.transforms import Geometry
-
     still = Geometry(zoom=(1.0, 1.0), shift=0.0, any_rotation=False)
     seen = {warp(cell, np.random.default_rng(seed), still).tobytes() for seed in range(8)}
     assert seen == {cell.tobytes(), np.ascontiguousarray(cell[:, ::-1]).tobytes()}

@@ -1,4 +1,4 @@
-"""The comparison: one protocol, a table and a plot, and nothing done twice."""
+"""The comparison: one protocol, a table and a plot, and no network trained twice."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pytest
 from conftest import tiny_backbone
 
 from training.batches import MAIN
-from training.compare import FAST, compare
+from training.compare import FAST, compare, onnx_ms
 from training.config import TrainingConfig
-from training.latency import onnx_ms
 from wbc.errors import InvalidParameter
 from wbc.nn.classifier import build_classifier
 
@@ -19,7 +18,7 @@ PLAIN, ATTENTION = "MobileNetV2", "DenseNet121-attention-MedSwish"
 
 
 def tiny(name, size, weights):
-    """A plain network and one with attention, both of a moment."""
+    """Build a small plain network or a small classifier."""
     if name == ATTENTION:
         return build_classifier(size, tiny_backbone)
     image = keras.Input((size, size, 3), dtype="uint8", name="image")

@@ -51,7 +51,7 @@ def test_hidden_folders_are_no_classes(root):
 
 
 def test_a_missing_split_says_which_there_are(root):
-    with pytest.raises(DataError, match=r"no split 'Training'.*there is Train"):
+    with pytest.raises(DataError, match=r"no split 'Training'.*its folders are Train"):
         read_split(root, "Training")
     with pytest.raises(DataError, match="no folder"):
         read_split(root / "nowhere", "Train")

@@ -1,4 +1,4 @@
-"""The run as a whole: what it leaves, what its options change, and that it learns."""
+"""A complete run: its files, the effect of its options, and that it learns."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from drawn import write_dataset
 
 from training.config import TrainingConfig, read_config
 from training.fit import TrainingRecord, build_with, train
-from training.plan import plan
-from training.prepare import data_of, prepare
+from training.prepare import data_of, plan, prepare
 from training.scores import epochs_without_better, reductions
 from wbc.errors import DataError
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run without a `Val` folder, with a damaged file, whose focus can never be good enough."""
+    """A run without a `Val` folder, with a damaged file, and with a focus threshold that cannot be reached."""
     folder = tmp_path_factory.mktemp("finished")
     write_dataset(folder / "data", {"Train": 21})
     (folder / "data" / "Train" / "Monocyte" / "000.png").write_bytes(b"\x89PNG damaged")
@@ -50,7 +49,7 @@ def finished(tmp_path_factory):
     return config, train(config, backbone=tiny_backbone)
 
 
-def test_a_run_leaves_what_it_promises(finished):
+def test_a_run_writes_its_files(finished):
     config, record = finished
     folder = config.results_dir
     assert {path.name for path in folder.iterdir()} == {
@@ -73,7 +72,7 @@ def test_a_run_leaves_what_it_promises(finished):
     assert config.model_path.read_bytes() == (folder / "model.keras").read_bytes()
 
 
-def test_the_record_says_what_was_learnt_from(finished):
+def test_the_record_describes_the_training_data(finished):
     config, record = finished
     assert record.val_held_out
     assert sum(record.train_counts.values()) + sum(record.val_counts.values()) == 104
@@ -98,7 +97,7 @@ def test_the_model_of_the_best_epoch_is_kept(finished):
     assert (answers["aux_binary_out"] == 0).all()
 
 
-def test_the_focus_monitor_ends_each_phase_for_itself(finished):
+def test_the_focus_monitor_ends_each_phase_separately(finished):
     config, record = finished
     assert record.stops.keys() == {"1", "2"}
     assert "focus ratio below 1 in 1 checks" in record.stops["1"]
@@ -106,7 +105,7 @@ def test_the_focus_monitor_ends_each_phase_for_itself(finished):
         assert [row["phase"] for row in csv.DictReader(file)] == ["1", "2"]
 
 
-def test_the_report_shows_it_together(finished):
+def test_the_report_contains_scores_figures_and_configuration(finished):
     config, record = finished
     report = (config.results_dir / "report.html").read_text()
     for words in (
@@ -147,12 +146,12 @@ def test_it_learns_and_stops_early_and_reduces_the_learning_rate(settings_for):
 
 def test_a_plan_writes_nothing_but_the_cache(settings_for):
     config = settings_for(unfreeze_from="conv_3")
-    said = plan(config, tiny_backbone)
+    text = plan(prepare(config, build_with(tiny_backbone)))
     assert not config.results_dir.exists()
-    assert "Train: 30 images (Basophil 6, Eosinophil 6" in said
-    assert "phase 2: 1 epochs of 3 steps" in said
-    assert "one batch: 8 images" in said
-    assert "logits (8, 5), finite" in said
+    assert "Train: 30 images (Basophil 6, Eosinophil 6" in text
+    assert "phase 2: 1 epochs of 3 steps" in text
+    assert "one batch: 8 images" in text
+    assert "logits (8, 5), finite" in text
 
 
 def test_no_validation_image_of_a_class_is_an_error_of_the_data(settings_for, tmp_path):
@@ -161,7 +160,7 @@ def test_no_validation_image_of_a_class_is_an_error_of_the_data(settings_for, tm
         train(settings_for(data_root=tmp_path / "few"), backbone=tiny_backbone)
 
 
-def test_the_picture_is_halved_in_the_graph_where_asked(settings_for):
+def test_input_reduction_halves_the_image_in_the_graph(settings_for):
     sides = [
         build_with(tiny_backbone)(settings_for(input_reduction=factor)).get_layer("conv_1").input.shape[1]
         for factor in (1, 2)

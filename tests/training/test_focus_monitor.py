@@ -1,4 +1,4 @@
-"""The focus monitor: a network that looks past the cell is stopped, one that looks at it is not."""
+"""The focus monitor stops a network that uses the background and not one that uses the cell."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def dark_only(image):
 
 @pytest.fixture(scope="module")
 def pictures_with_marks():
-    """Cells with a coloured mark in a corner, both of a class drawn for itself, and the masks of the cells."""
+    """Cells with a coloured mark in a corner, with independent random classes, and the masks of the cells."""
     rng = np.random.default_rng(0)
     cells, marks = rng.integers(0, 5, COUNT), rng.integers(0, 5, COUNT)
     images, found = [], []
@@ -46,10 +46,10 @@ def pictures_with_marks():
 
 @pytest.fixture(scope="module")
 def outcomes(pictures_with_marks):
-    """The same network on the same pictures, told the class of the cell or of the mark: monitor, model and history."""
+    """Monitor, model and history of the same network, trained on the class of the cell and on that of the mark."""
     sample, labels = pictures_with_marks
     found = {}
-    for told in ("cell", "mark"):
+    for target in ("cell", "mark"):
         keras.utils.set_random_seed(0)
         model = build_classifier(SIZE, dark_only)
         for index in (1, 2):
@@ -57,29 +57,29 @@ def outcomes(pictures_with_marks):
             model.get_layer(f"norm_{index}").momentum = 0.99
         part = keras.Model(model.input, {MAIN: model.output[MAIN]})
         part.compile(keras.optimizers.Adam(3e-3), keras.losses.CategoricalCrossentropy(from_logits=True))
-        wanted = {MAIN: np.eye(5, dtype=np.float32)[labels[told]]}
+        wanted = {MAIN: np.eye(5, dtype=np.float32)[labels[target]]}
         monitor = XAIFocusMonitor(sample, every=3, threshold=0.35, patience=3)
         history = part.fit(sample.images, wanted, batch_size=20, epochs=EPOCHS, callbacks=[monitor], verbose=0)
-        found[told] = (monitor, part, history)
+        found[target] = (monitor, part, history)
     return found
 
 
-def test_a_network_that_looks_at_a_planted_mark_is_stopped(outcomes):
+def test_a_network_that_uses_a_planted_mark_is_stopped(outcomes):
     monitor, model, history = outcomes["mark"]
     assert monitor.stopped is not None
     assert "below 0.35 in 3 checks" in monitor.stopped
     assert len(history.epoch) == 9
-    assert check_focus(model, monitor.sample).lift < 0.1
+    assert check_focus(model, monitor.sample)["focus_lift"] < 0.1
 
 
-def test_a_network_that_looks_at_the_cell_is_not(outcomes):
+def test_a_network_that_uses_the_cell_is_not_stopped(outcomes):
     monitor, model, history = outcomes["cell"]
     assert monitor.stopped is None
     assert len(history.epoch) == EPOCHS
-    assert check_focus(model, monitor.sample).lift > 0.3
+    assert check_focus(model, monitor.sample)["focus_lift"] > 0.3
 
 
-def test_the_columns_stand_in_the_logs_of_the_epochs_that_are_checked(untrained):
+def test_the_columns_are_in_the_logs_of_the_checked_epochs(untrained):
     monitor = monitor_of((mask_of(0.5),), every=2)
     logs: list[dict] = [{}, {}, {}, {}]
     monitor.set_model(untrained)
@@ -118,10 +118,16 @@ def pictures(count: int):
 
 def test_an_invalid_mask_gives_no_ratio_and_is_counted(untrained):
     half = check_focus(untrained, FocusSample(pictures(4), (mask_of(0.5), mask_of(0.5, False)) * 2))
-    assert half.invalid == 0.5
-    assert half.coverage == 0.5
+    assert half["focus_invalid"] == 0.5
+    assert half["focus_coverage"] == 0.5
     none = check_focus(untrained, FocusSample(pictures(4), (mask_of(0.5, False),) * 4))
-    assert (none.rho, none.spread, none.coverage, none.lift, none.invalid) == (None, None, None, None, 1.0)
+    assert (none["focus"], none["focus_spread"], none["focus_coverage"], none["focus_lift"], none["focus_invalid"]) == (
+        None,
+        None,
+        None,
+        None,
+        1.0,
+    )
 
 
 def test_an_empty_map_gives_no_ratio_and_is_counted(untrained):
@@ -130,14 +136,14 @@ def test_an_empty_map_gives_no_ratio_and_is_counted(untrained):
     head.set_weights([np.zeros_like(w) for w in head.get_weights()])
     found = check_focus(untrained, FocusSample(pictures(3), (mask_of(0.5),) * 3))
     untrained.set_weights(weights)
-    assert (found.rho, found.empty, found.invalid) == (None, 1.0, 0.0)
+    assert (found["focus"], found["focus_empty"], found["focus_invalid"]) == (None, 1.0, 0.0)
 
 
-def test_masks_that_part_the_frame_part_the_energy(untrained):
-    # rho on a mask and on its complement add up to 1: the map is not masked before it is measured.
+def test_complementary_masks_have_complementary_ratios(untrained):
+    # The ratios of a mask and of its complement add up to 1, because the map is not masked before.
     left = mask_of(0.25)
     right = Foreground(~left.cell, ~left.cell, True)
-    sums = [check_focus(untrained, FocusSample(pictures(3), (mask,) * 3)).rho for mask in (left, right)]
+    sums = [check_focus(untrained, FocusSample(pictures(3), (mask,) * 3))["focus"] for mask in (left, right)]
     assert sum(sums) == pytest.approx(1.0, abs=1e-6)
 
 
@@ -174,7 +180,7 @@ def test_the_sample_is_spread_over_the_classes(dataset):
     assert len(FocusSample.of(split, 999, PREPROCESSOR, 32, ImageCache(None)).images) == 15
 
 
-def test_the_auxiliary_head_is_not_asked(untrained):
+def test_the_auxiliary_head_is_not_needed(untrained):
     assert AUX in untrained.output
     part = keras.Model(untrained.input, {MAIN: untrained.output[MAIN]})
     sample = FocusSample(pictures(2), (mask_of(0.5),) * 2)

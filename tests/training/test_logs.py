@@ -1,4 +1,4 @@
-"""What a person follows a run by."""
+"""Progress display and TensorBoard log of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from training.logs import RichProgress, TensorBoardLog
+from training.callbacks import RichProgress, TensorBoardLog
 
 
 def follow(callback, logs):

@@ -1,4 +1,4 @@
-"""What a phase trains, with which losses and which learning rate."""
+"""Trainable layers, losses and learning rate of a phase."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def trained_layers(model):
     return {layer.name for layer in model.layers if layer.trainable_weights}
 
 
-def test_phase_1_trains_the_head_alone(model, settings_for):
+def test_phase_1_trains_only_the_head(model, settings_for):
     set_trainable(model, 1, settings_for())
     assert not trained_layers(model) & {"conv_1", "conv_2", "norm_conv_2", "conv_3"}
     assert trained_layers(model) >= {"attention", "dense_1", "norm_1", "medswish_1", MAIN, AUX}
@@ -40,21 +40,30 @@ def test_phase_1_trains_the_head_alone(model, settings_for):
         ({"weights": "none", "batch_norm": "frozen"}, False),
     ],
 )
-def test_phase_2_trains_batch_norm_only_where_it_came_with_nothing(model, settings_for, changes, norm):
+def test_phase_2_trains_batch_norm_only_without_pretrained_weights(model, settings_for, changes, norm):
     set_trainable(model, 2, settings_for(**changes))
     assert trained_layers(model) >= {"conv_1", "conv_2", "conv_3", "attention"}
     assert ("norm_conv_2" in trained_layers(model)) == norm
+
+
+def test_frozen_batch_norm_keeps_its_statistics_in_training(model, settings_for, rng):
+    set_trainable(model, 2, settings_for(weights="imagenet"))
+    frozen, trained = model.get_layer("norm_conv_2"), model.get_layer("norm_1")
+    before = [np.asarray(norm.moving_mean).copy() for norm in (frozen, trained)]
+    model(rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8), training=True)
+    np.testing.assert_array_equal(frozen.moving_mean, before[0])
+    assert (np.asarray(trained.moving_mean) != before[1]).any()
 
 
 def test_unfreeze_from_leaves_the_layers_before_frozen(model, settings_for):
     set_trainable(model, 2, settings_for(unfreeze_from="conv_2"))
     assert "conv_1" not in trained_layers(model)
     assert trained_layers(model) >= {"conv_2", "conv_3"}
-    with pytest.raises(InvalidParameter, match="'conv_9' is no layer of the backbone"):
+    with pytest.raises(InvalidParameter, match="'conv_9' is not a layer of the backbone"):
         set_trainable(model, 2, settings_for(unfreeze_from="conv_9"))
 
 
-def test_the_main_loss_is_as_asked_for(settings_for):
+def test_the_main_loss_is_as_configured(settings_for):
     plain = main_loss(settings_for(label_smoothing=0.2), COUNTS)
     assert isinstance(plain, keras.losses.CategoricalCrossentropy)
     assert plain.get_config()["label_smoothing"] == 0.2

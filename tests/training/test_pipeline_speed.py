@@ -1,11 +1,11 @@
-"""The speed of the input pipeline can be measured."""
+"""Speed of the input pipeline."""
 
 from __future__ import annotations
 
 from conftest import tiny_backbone
 
-from training.fit import build_with
 from training.pipeline_speed import measure_pipeline
+from training.prepare import build_with
 
 PARTS = ("decode", "load", "augment", "prepare", "pipeline_cold", "pipeline", "step")
 

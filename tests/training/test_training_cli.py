@@ -1,4 +1,4 @@
-"""The commands: arguments, exit code, and what they say."""
+"""The commands: arguments, exit code and output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from training.cli import compare_backbones, data, train
+from training.cli import compare_backbones, train
+from training.data_cli import data
 from training.fit import TrainingRecord
 from wbc.preprocessing.pipeline import Preprocessing
 
@@ -18,7 +19,7 @@ def run(command, *arguments):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """What the training that `wbc train` would start was given."""
+    """The arguments that `wbc train` passes to the training."""
     given = {}
 
     def fake(config, *, resume=False):
@@ -93,7 +94,8 @@ def test_an_error_of_the_data_is_a_message_and_exit_code_1(tmp_path):
 
 
 def test_a_dry_run_shows_the_resolved_configuration(monkeypatch, tmp_path, seen):
-    monkeypatch.setattr("training.plan.plan", lambda config: f"the plan of seed {config.seed}")
+    monkeypatch.setattr("training.prepare.prepare", lambda config, build: config)
+    monkeypatch.setattr("training.prepare.plan", lambda config: f"the plan of seed {config.seed}")
     result = run(train, "--dry-run", "--seed", 6, "--augmentation", "published", "--results-dir", tmp_path / "run")
     assert result.exit_code == 0
     assert "the plan of seed 6" in result.output
@@ -114,7 +116,7 @@ def test_summary_prints_the_counts_and_draws_them(dataset, tmp_path):
     assert (tmp_path / "chart.png").stat().st_size > 1000
 
 
-def test_check_says_what_is_wrong_and_fails(dataset, tmp_path):
+def test_check_reports_findings_and_fails(dataset, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(dataset, root)
     assert run(data, "check", "--data-root", root).exit_code == 0
@@ -148,22 +150,22 @@ def test_preview_draws_a_contact_sheet(dataset, tmp_path, policy):
     assert out.stat().st_size > 10_000
 
 
-def test_models_are_named_one_after_the_other(monkeypatch, tmp_path):
-    asked = {}
+def test_several_models_can_be_named(monkeypatch, tmp_path):
+    received = {}
 
     def fake(config, models=("all",)):
-        asked.update(config=config, models=models)
+        received.update(config=config, models=models)
         return []
 
     monkeypatch.setattr("training.compare.compare", fake)
     monkeypatch.setattr("training.compare.table", lambda rows: "the table")
     result = run(compare_backbones, "--fast", "--models", "VGG16", "MobileNetV2", "--seed", 2, "--weights", "none")
     assert result.exit_code == 0, result.output
-    assert asked["models"] == ("VGG16", "MobileNetV2")
-    assert (asked["config"].seed, asked["config"].limit, asked["config"].img_size) == (2, 60, 96)
+    assert received["models"] == ("VGG16", "MobileNetV2")
+    assert (received["config"].seed, received["config"].limit, received["config"].img_size) == (2, 60, 96)
     assert run(compare_backbones, "VGG16").exit_code == 2
     assert run(compare_backbones, "--img-size", 64, "--fast").exit_code == 0
-    assert (asked["config"].img_size, asked["models"]) == (64, ("all",))
+    assert (received["config"].img_size, received["models"]) == (64, ("all",))
 
 
 def test_an_unknown_network_is_refused():

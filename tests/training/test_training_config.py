@@ -130,7 +130,7 @@ def test_class_weights_of_the_focal_loss():
         (["--crop-prob", "2"], "--crop-prob"),
         (["--main-loss", "mse"], "'focal', 'cce'"),
         (["--aux-positive-class", "Blast"], "--aux-positive-class"),
-        (["--config", "missing.yaml"], "is no file"),
+        (["--config", "missing.yaml"], "no file"),
         (["--framing", "tight"], "--framing"),
         (["--img-size", "many"], "not a valid integer"),
     ],

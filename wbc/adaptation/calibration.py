@@ -1,4 +1,4 @@
-"""Temperature scaling: confidences that mean what they say."""
+"""Temperature scaling of logits into calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from wbc.errors import InvalidParameter
 
 TEMPERATURES = (0.05, 20.0)
-"""Range that is searched; a fit at its edge is refused."""
+"""Search range; a fit at its edge is an error."""
 
 
 def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Softmax of `logits / temperature` over the last axis; float64, each row sums to 1."""
+    """Return the softmax of `logits / temperature` over the last axis, float64; each row sums to 1."""
     scaled = np.asarray(logits, np.float64) / temperature
     exponent = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
@@ -21,7 +21,7 @@ def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> NDA
 def negative_log_likelihood(
     logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0
 ) -> float:
-    """Mean cross-entropy, in nats, of labels (N,) under logits (N, C)."""
+    """Return the mean cross-entropy of labels (N,) under logits (N, C), in nats."""
     chosen = probabilities(logits, temperature)[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(chosen, 1e-300)).mean())
 
@@ -34,14 +34,15 @@ def expected_calibration_error(confidence: NDArray[np.floating], correct: NDArra
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """The temperature of least negative log-likelihood (Guo et al. 2017, arXiv 1706.04599), by golden section.
+    """Find the temperature of least negative log-likelihood (Guo et al. 2017, arXiv 1706.04599) by golden section.
 
     Args:
         logits: (N, C).
         labels: (N,) class indices.
 
     Raises:
-        InvalidParameter: no sample, or the optimum lies at the edge of `TEMPERATURES` (every sample right, or chance).
+        InvalidParameter: there is no sample, or the optimum is at the edge of `TEMPERATURES` (all samples are correct,
+            or the logits are uninformative).
     """
     if len(labels) == 0:
         raise InvalidParameter("no sample to fit a temperature on; at least one is needed")
@@ -58,7 +59,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     temperature = float(np.exp((low + high) / 2.0))
     if not TEMPERATURES[0] * 1.01 < temperature < TEMPERATURES[1] / 1.01:
         raise InvalidParameter(
-            f"temperature {temperature:.3g} lies at the edge of {TEMPERATURES}: "
-            f"the {len(labels)} samples cannot calibrate"
+            f"temperature {temperature:.3g} is at the edge of {TEMPERATURES}: "
+            f"the {len(labels)} samples cannot calibrate the model"
         )
     return temperature

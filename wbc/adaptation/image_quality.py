@@ -1,4 +1,4 @@
-"""How good a picture is, whatever it shows: sharpness, brightness and contrast of the framed cell."""
+"""Image quality: sharpness, brightness and contrast of the framed cell."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 BACKGROUND_PERCENTILE = 85.0
-"""Of the grey levels, as in `preprocessing.foreground`: the light that met no cell."""
+"""Percentile of the grey levels that counts as background, as in `preprocessing.foreground`."""
 
 DARK_PERCENTILE = 2.0
-"""Of the grey levels: the darkest part of the nucleus without single bad pixels."""
-
+"""Percentile of the grey levels that counts as the darkest part of the nucleus; it ignores single bad pixels."""
 
 SCALE = 1.0
-"""Standard deviation, in pixels, of a blur before detail is measured: noise and rounding are no detail."""
+"""Standard deviation, in pixels, of the Gaussian blur that removes noise and rounding before detail is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageQuality:
-    """Measures of one framed picture.
+    """Quality of one framed image.
 
     Attributes:
-        sharpness: standard deviation of the Laplacian over that of the grey levels, both after a blur of `SCALE`: fine
-            detail as a share of all detail, whatever the contrast. 0 for one colour, about 0.9 for noise.
+        sharpness: standard deviation of the Laplacian over that of the grey levels, both after the blur; independent
+            of the contrast. 0 for one colour, about 0.9 for noise.
         brightness: level of the background, 0 to 1.
-        contrast: background less the darkest part, 0 to 1.
+        contrast: background minus the darkest part, 0 to 1.
     """
 
     sharpness: float
@@ -36,12 +35,12 @@ class ImageQuality:
 
 
 def image_quality(rgb: NDArray[np.uint8]) -> ImageQuality:
-    """Measure a framed picture, uint8 (S, S, 3)."""
+    """Measure the quality of a framed image, uint8 (S, S, 3)."""
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     smooth = cv2.GaussianBlur(grey, (0, 0), SCALE)
     spread = float(smooth.std())
     detail = float(cv2.Laplacian(smooth, cv2.CV_32F, ksize=1).std())
     dark, background = np.percentile(grey, [DARK_PERCENTILE, BACKGROUND_PERCENTILE])
-    # Half a level of spread is what rounding alone makes of one colour.
+    # Rounding alone gives a uniform image a standard deviation of up to half a level.
     sharpness = detail / spread if spread > 0.5 else 0.0
     return ImageQuality(sharpness, float(background) / 255.0, float(background - dark) / 255.0)

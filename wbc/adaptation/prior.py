@@ -1,4 +1,4 @@
-"""Prior correction: answers for a batch whose mixture of classes is not that of the training images."""
+"""Prior correction: probabilities for a batch whose class shares differ from those of the calibration images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from wbc.errors import InvalidParameter
 def reweigh(
     probabilities: NDArray[np.floating], source: NDArray[np.floating], target: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Posteriors under another prior: `p(c|x) * target_c / source_c`, each row scaled to a sum of 1.
+    """Return the posteriors under another prior, `p(c|x) * target_c / source_c`, normalised to rows of sum 1.
 
     Args:
         probabilities: (N, C) calibrated under the prior `source`.
-        source: (C,) shares of the classes where the probabilities were calibrated.
-        target: (C,) shares of the classes in this batch.
+        source: (C,) class shares of the calibration images.
+        target: (C,) class shares of this batch.
     """
     weighted = np.asarray(probabilities, np.float64) * (np.asarray(target) / np.asarray(source))
     return np.asarray(weighted / np.maximum(weighted.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny))
@@ -29,22 +29,22 @@ def estimate_prior(
     iterations: int = 1000,
     tolerance: float = 1e-7,
 ) -> NDArray[np.float64]:
-    """The batch's class shares of greatest likelihood (Saerens, Latinne and Decaestecker 2002), by EM.
+    """Estimate the class shares of a batch by maximum likelihood with EM (Saerens, Latinne and Decaestecker 2002).
 
-    It asks for no label, and it assumes that images of a class look alike on both devices: that only the mixture
-    differs. Where the device differs as well it can only sharpen what the model already believes.
+    It needs no labels. It assumes that images of a class are alike in both sets, so that only the class shares differ.
+    On another device the assumption fails, and the estimate only reinforces the predictions.
 
     Args:
         probabilities: (N, C) calibrated under the prior `source`.
-        source: (C,) shares of the classes, each above 0.
-        iterations: at most so many.
-        tolerance: of the largest change of a share, at which it ends.
+        source: (C,) class shares, each above 0.
+        iterations: largest number of iterations.
+        tolerance: stop when no share changes by more than this.
 
     Returns:
         float64 (C,), sum 1.
 
     Raises:
-        InvalidParameter: no image, or a class without a share in `source`.
+        InvalidParameter: there is no image, or a share in `source` is not above 0.
     """
     posterior = np.asarray(probabilities, np.float64)
     before = np.asarray(source, np.float64) / np.sum(source)

@@ -1,4 +1,4 @@
-"""Which answers a person has to look at, and why."""
+"""Review: reasons why a qualified reader must check a prediction, and the fitting of their thresholds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ReasonCode = Literal["low_confidence", "unlike_training", "poor_image", "attenti
 
 
 class ReviewReason(BaseModel):
-    """One reason to look: a stable code and a sentence."""
+    """Reason for a review: a stable code and a sentence."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,19 +25,18 @@ class ReviewReason(BaseModel):
 
 
 class ReviewThresholds(BaseModel):
-    """Limits past which an answer is flagged; fitted on `Val` and `unclassifiable/Train`, kept in the bundle.
+    """Thresholds of the review, fitted on `Val` and `unclassifiable/Train` and stored in the bundle.
 
-    A limit that is None was not fitted and flags nothing.
+    A threshold of None was not fitted and flags nothing.
 
     Attributes:
-        min_confidence: least calibrated confidence, 0 to 1, that is left unflagged.
-        max_distance: largest distance of the embedding from the training images (`familiarity`) that is left unflagged.
-        min_sharpness: least sharpness (`image_quality`).
-        min_brightness: least brightness of the background, 0 to 1.
-        min_contrast: least contrast, 0 to 1.
-        max_cells: most nuclei of comparable size in the frame.
-        min_focus_lift: least lift of the class activation map (`saliency.focus`); at 0 it lies on the cell no more than
-            an even spread would.
+        min_confidence: lowest calibrated confidence without a flag, 0 to 1.
+        max_distance: largest distance of the embedding from the training images without a flag (`familiarity`).
+        min_sharpness: lowest sharpness without a flag (`image_quality`).
+        min_brightness: lowest brightness of the background without a flag, 0 to 1.
+        min_contrast: lowest contrast without a flag, 0 to 1.
+        max_cells: largest number of nuclei of comparable size in the frame without a flag.
+        min_focus_lift: lowest lift of the class activation map without a flag (`saliency.focus`); a uniform map has 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,15 +52,15 @@ class ReviewThresholds(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What the review is decided by.
+    """Measures that the review compares with its thresholds.
 
     Attributes:
-        confidence: calibrated, 0 to 1.
-        quality: of the framed picture.
-        cells: nuclei of comparable size in the frame.
-        no_cell: why no cell could be outlined; empty where one was.
-        distance: of the embedding from the training images; None where the bundle has no statistics for it.
-        focus_lift: of the unmasked map; None where no cell was outlined or the map is empty.
+        confidence: calibrated confidence, 0 to 1.
+        quality: quality of the framed image.
+        cells: number of nuclei of comparable size in the frame.
+        no_cell: reason why no cell was found; empty if one was.
+        distance: distance of the embedding from the training images; None if the bundle has no statistics.
+        focus_lift: lift of the unmasked map; None if no cell was found or the map is empty.
     """
 
     confidence: float
@@ -73,7 +72,7 @@ class Measures:
 
 
 def reasons(measured: Measures, limits: ReviewThresholds) -> tuple[ReviewReason, ...]:
-    """Why a person has to look at an answer; empty where nothing speaks for it."""
+    """Return the reasons for a review; empty if none applies."""
     found: list[ReviewReason] = []
     if measured.confidence < limits.min_confidence:
         least_sure = f"{limits.min_confidence:.1%}"
@@ -124,13 +123,13 @@ ACCEPTED_ERROR = 0.03
 def fit_min_confidence(
     confidence: NDArray[np.floating], correct: NDArray[np.bool_], accepted_error: float, least: float = 0.6
 ) -> float:
-    """The lowest confidence above which at most `accepted_error` of the answers are wrong, and at least `least`.
+    """Return the lowest confidence above which at most `accepted_error` of the predictions are wrong.
 
     Args:
-        confidence: (N,) calibrated, 0 to 1.
-        correct: (N,) whether the answer was right.
-        accepted_error: share of wrong answers among the unflagged.
-        least: floor; below it an answer is a guess whatever the sample says.
+        confidence: (N,) calibrated confidence, 0 to 1.
+        correct: (N,) true for a correct prediction.
+        accepted_error: accepted share of wrong predictions among the unflagged.
+        least: lower bound of the result; a less confident prediction is a guess.
     """
     order = np.argsort(-np.asarray(confidence), kind="stable")
     errors = np.cumsum(~np.asarray(correct)[order]) / np.arange(1, len(order) + 1)
@@ -140,12 +139,12 @@ def fit_min_confidence(
 
 
 def fit_min_focus_lift(lift: NDArray[np.floating], accepted_flags: float = 0.01, least: float = 0.0) -> float:
-    """The lift below which at most `accepted_flags` of the images lie, and at least `least`; 0 is an even map's.
+    """Return the lift below which at most `accepted_flags` of the images are; a uniform map has a lift of 0.
 
     Args:
-        lift: (N,) of images of the five classes, not trained on; images without one are left out.
-        accepted_flags: share of the images that may be flagged.
-        least: floor of the result; above the images' own lifts it flags more of them than `accepted_flags`.
+        lift: (N,) lifts of images of the five classes outside the training split, without images that have none.
+        accepted_flags: accepted share of flagged images.
+        least: lower bound of the result, even if more than `accepted_flags` of the images are below it.
     """
     if len(lift) == 0:
         return least
@@ -154,7 +153,7 @@ def fit_min_focus_lift(lift: NDArray[np.floating], accepted_flags: float = 0.01,
 
 
 def fit_max_cells(cells: NDArray[np.integer], accepted_flags: float = 0.02) -> int:
-    """The number of cells in a frame that at most `accepted_flags` of the images (N,) exceed."""
+    """Return the number of cells per frame that at most `accepted_flags` of the images (N,) exceed."""
     most = 1
     while (np.asarray(cells) > most).mean() > accepted_flags:
         most += 1
@@ -168,18 +167,18 @@ def fit_least_quality(
     accepted_loss: float = 0.05,
     accepted_flags: float = 0.005,
 ) -> float:
-    """The least value of a measure of quality at which the answers can still be relied on.
+    """Return the lowest value of a quality measure at which the predictions are still reliable.
 
     Args:
-        usual: (N,) values of images as they are.
-        degraded: value and accuracy of the same images made worse step by step, the mildest first.
-        accuracy: of the images as they are.
-        accepted_loss: accuracy that may be lost.
-        accepted_flags: share of the images as they are that may lie below.
+        usual: (N,) values of the original images.
+        degraded: value and accuracy of the same images at each degradation step, the mildest first.
+        accuracy: accuracy on the original images.
+        accepted_loss: accepted loss of accuracy.
+        accepted_flags: accepted share of flagged original images.
 
     Returns:
-        The value at the first step that loses more, or else at the last step; never so much that more than
-        `accepted_flags` of the images as they are would be flagged.
+        The value at the first step with a larger loss, or at the last step if there is none, but at most the value
+        that flags `accepted_flags` of the original images.
     """
     lost = [value for value, reached in degraded if reached < accuracy - accepted_loss]
     limit = lost[0] if lost else degraded[-1][0]
@@ -188,16 +187,16 @@ def fit_least_quality(
 
 
 def fit_max_distance(known: NDArray[np.floating], unknown: NDArray[np.floating], accepted_flags: float = 0.02) -> float:
-    """The distance that parts known from unknown cells best, while few known ones are flagged.
+    """Return the distance that best separates known from unknown cells and flags few known ones.
 
     Args:
-        known: (N,) distances of images of the five classes, not trained on.
-        unknown: (M,) distances of cells of none of the classes; may be empty.
-        accepted_flags: share of the known ones that may lie above the threshold.
+        known: (N,) distances of images of the five classes outside the training split.
+        unknown: (M,) distances of cells of other classes; may be empty.
+        accepted_flags: accepted share of flagged known cells.
 
     Returns:
-        The threshold of least flagged-known plus unflagged-unknown share, among those that flag at most
-        `accepted_flags` of the known; the smallest of these where there is no unknown cell.
+        Of the thresholds that flag at most `accepted_flags` of the known cells, the one with the least sum of the
+        shares of flagged known and unflagged unknown cells; without unknown cells, the smallest.
     """
     ordered = np.sort(np.asarray(known, np.float64))
     allowed = int(np.floor(accepted_flags * len(ordered)))

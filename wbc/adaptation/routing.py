@@ -1,7 +1,7 @@
-"""Label routing: what an answer becomes once the caller has declared which classes can occur.
+"""Label routing: probabilities under a label set that the caller declares.
 
-A declaration is knowledge from outside the image. It is never guessed, an answer that used it says so, and a score that
-used it stands in a row of its own.
+The label set is knowledge from outside the image. It is never guessed, results name it, and evaluations report it in
+rows of their own.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Head = Literal["main", "aux"]
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """A label set that the caller declared.
+    """Label set declared by the caller.
 
     Attributes:
-        labels: the classes that can occur, at least two, in the order of `labels.CLASSES`.
-        head: `main` renormalises the five probabilities over the declared classes; `aux` asks the auxiliary binary
-            head, which knows lymphocytes and neutrophils alone.
+        labels: the possible classes, at least two, in the order of `labels.CLASSES`.
+        head: `main` renormalises the five probabilities over the declared classes; `aux` uses the auxiliary head, which
+            separates only lymphocytes and neutrophils.
 
     Raises:
-        InvalidParameter: an unknown class, a class named twice, fewer than two, or a set that the auxiliary head does
-            not know.
+        InvalidParameter: unknown or repeated class, fewer than two classes, or a set that the auxiliary head does not
+            separate.
     """
 
     labels: tuple[str, ...]
@@ -45,18 +45,18 @@ class LabelSet:
         object.__setattr__(self, "labels", tuple(sorted(self.labels, key=CLASSES.index)))
         if self.head == "aux" and set(self.labels) != {AUX_NEGATIVE, AUX_POSITIVE}:
             raise InvalidParameter(
-                f"the auxiliary head tells {AUX_NEGATIVE} from {AUX_POSITIVE}; "
+                f"the auxiliary head separates only {AUX_NEGATIVE} and {AUX_POSITIVE}; "
                 f"the label set is {', '.join(self.labels)}"
             )
 
     @property
     def name(self) -> str:
-        """How a table names it."""
+        """Name of the label set in tables."""
         return f"declared {' + '.join(self.labels)} ({self.head} head)"
 
     @property
     def allowed(self) -> NDArray[np.bool_]:
-        """Which classes can occur, bool (5,)."""
+        """Mask of the declared classes, bool (5,)."""
         return np.array([name in self.labels for name in CLASSES])
 
 
@@ -65,15 +65,15 @@ BINARY = (AUX_NEGATIVE, AUX_POSITIVE)
 
 
 def route(probabilities: NDArray[np.float64], aux_logit: float, label_set: LabelSet) -> NDArray[np.float64]:
-    """Probabilities under a declared label set.
+    """Return the probabilities under a declared label set.
 
     Args:
-        probabilities: (5,) calibrated.
-        aux_logit: positive for `AUX_POSITIVE` against `AUX_NEGATIVE`.
-        label_set: what was declared.
+        probabilities: (5,) calibrated probabilities.
+        aux_logit: positive for `AUX_POSITIVE`, negative for `AUX_NEGATIVE`.
+        label_set: declared label set.
 
     Returns:
-        float64 (5,), 0 for each class that was not declared, sum 1.
+        float64 (5,), 0 for the other classes, sum 1.
     """
     routed = np.zeros(len(CLASSES))
     if label_set.head == "aux":

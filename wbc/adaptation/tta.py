@@ -1,4 +1,4 @@
-"""Test-time augmentation: several views of one image, averaged; `auto` looks again only where it is unsure."""
+"""Test-time augmentation: average over several views of an image; `auto` adds views only at low confidence."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ LIGHT_VIEWS = ("identity", "mirrored", "flipped", "rotated 90", "rotated 180", "
 
 
 def views(image: NDArray[np.uint8], mode: Mode) -> NDArray[np.uint8]:
-    """The views of one prepared image that are looked at first, the image itself in front.
+    """Return the first views of a prepared image, the image itself first.
 
     Args:
         image: uint8 (S, S, 3).
-        mode: `none` and `auto` give one view, `light` the eight of `LIGHT_VIEWS`.
+        mode: `none` and `auto` return one view, `light` the eight of `LIGHT_VIEWS`.
 
     Returns:
         uint8 (V, S, S, 3).
@@ -31,7 +31,7 @@ def views(image: NDArray[np.uint8], mode: Mode) -> NDArray[np.uint8]:
 
 
 def further_views(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The seven of `LIGHT_VIEWS` after the image itself, uint8 (7, S, S, 3): what `auto` adds where it is unsure."""
+    """Return the seven `LIGHT_VIEWS` after the image itself, uint8 (7, S, S, 3); `auto` adds them at low confidence."""
     return np.stack(
         [
             image[:, ::-1],
@@ -46,26 +46,26 @@ def further_views(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def average(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean of the views' logits, (V, 5) to (5,): the geometric mean of their probabilities."""
+    """Average the logits of the views, (V, 5) to (5,), which is the geometric mean of their probabilities."""
     return np.asarray(logits.mean(axis=0), np.float32)
 
 
 def fit_auto_confidence(confidence: NDArray[np.floating], views_per_image: float = 2.0) -> float:
-    """The confidence below which `auto` looks at the other seven views, so that a budget of views is spent.
+    """Return the confidence below which `auto` adds the other seven views, for a given mean number of views.
 
-    The whole budget is spent and not as little as leaves the answers on `Val` as they are: `Val` is easy, and what is
-    unsure on another device is to be looked at again.
+    The threshold uses the whole budget. A lower one would give the same predictions on `Val`, but `Val` is easy, and
+    other devices have more images of low confidence.
 
     Args:
         confidence: (N,) calibrated confidence of the first view.
-        views_per_image: mean number of views an image that may be taken, 1 to 8.
+        views_per_image: largest mean number of views per image, 1 to 8.
 
     Returns:
-        The largest threshold, rounded down to four places, that keeps within the budget.
+        The largest threshold within the budget, rounded down to four decimal places.
     """
     share = (views_per_image - 1.0) / (len(LIGHT_VIEWS) - 1.0)
     allowed = int(np.floor(share * len(confidence)))
     ordered = np.sort(np.asarray(confidence, np.float64))
-    # `unsure` is strict: with the threshold at the value after the allowed ones, exactly those lie below it.
+    # Views are added strictly below the threshold, so this value leaves exactly `allowed` images below it.
     limit = float(ordered[allowed]) if allowed < len(ordered) else 1.0
     return float(np.floor(limit * 1e4) / 1e4)

@@ -1,4 +1,4 @@
-"""What is wrong with a data set before anything is learnt from it: unreadable files and duplicates."""
+"""Checks of a data set before training: unreadable files and duplicates."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Duplicate:
 
     Attributes:
         paths: the files.
-        splits: the splits they lie in, each once.
-        labels: the classes they lie in, each once; more than one is a conflict.
+        splits: their splits, each once.
+        labels: their classes, each once; more than one is a conflict.
     """
 
     paths: tuple[Path, ...]
@@ -28,24 +28,27 @@ class Duplicate:
 
     @property
     def straddles(self) -> bool:
-        """Whether what is learnt from one split is asked for in another."""
+        """True if the files are in more than one split."""
         return len(self.splits) > 1
 
     @property
     def conflicts(self) -> bool:
-        """Whether one picture has two classes."""
+        """True if the files are in more than one class."""
         return len(self.labels) > 1
+
+    def __str__(self) -> str:
+        return " = ".join(map(str, self.paths))
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a check of the files found.
+    """Result of a check.
 
     Attributes:
-        files: how many were looked at.
-        unreadable: named like images, and not to be decoded.
+        files: number of checked files.
+        unreadable: files named like images that cannot be decoded.
         duplicates: groups of files with the same bytes.
-        ignored: files of the class folders that are not named like images.
+        ignored: files in the class folders that are not named like images.
     """
 
     files: int
@@ -55,12 +58,12 @@ class Findings:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing that spoils a measurement was found: a duplicate within one split and class does not."""
+        """True if all files can be read and no duplicates are in two splits or classes."""
         return not self.unreadable and not any(d.straddles or d.conflicts for d in self.duplicates)
 
 
 def check(splits: Sequence[Split], cache: ImageCache, workers: int) -> Findings:
-    """Decode every file of the splits and compare their bytes."""
+    """Decode every file of the splits and find files with the same bytes."""
     unreadable: list[Unreadable] = []
     same: dict[str, list[tuple[Path, str, int]]] = defaultdict(list)
     for split in splits:

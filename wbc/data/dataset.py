@@ -1,4 +1,4 @@
-"""Image folders as splits: one folder a split, one folder a class inside it, in Raabin-WBC's layout."""
+"""Image folders in the layout of Raabin-WBC: one folder per split, with one folder per class."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wbc.cpu import cpu_quota
 from wbc.data.cache import ImageCache
+from wbc.data.sampling import evenly_spaced
 from wbc.errors import DataError, InputError
 from wbc.files import is_image_name
 from wbc.labels import CLASSES, index_of
@@ -22,12 +23,12 @@ VAL = "Val"
 """Name of the validation split's folder, in any letter case."""
 
 MAX_UNREADABLE = 0.01
-"""Share of unreadable files above which a run fails: past it something is wrong with the copy, not with a file."""
+"""Share of unreadable files above which a run fails: more suggest that the whole copy is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The files of one split, in a fixed order, and their class indices."""
+    """Files of one split, in a fixed order, and their class indices."""
 
     name: str
     paths: tuple[Path, ...]
@@ -36,23 +37,23 @@ class Split:
 
     @property
     def source(self) -> NDArray[np.int64]:
-        """Index of the source, one device each, of every image, (N,); all 0 for a split of one source."""
+        """Index of each image's source, (N,); a source is one device. All 0 for a split of one source."""
         return np.zeros(len(self.paths), np.int64) if self.sources is None else self.sources
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Images a class, (5,)."""
+        """Number of images per class, (5,)."""
         return np.bincount(self.labels, minlength=len(CLASSES))
 
     def only(self, chosen: NDArray[np.bool_] | NDArray[np.int64], name: str | None = None) -> Split:
-        """The chosen images, by mask or position."""
+        """Return the chosen images, by mask or position."""
         numbers = np.arange(len(self.paths))[chosen]
         sources = None if self.sources is None else self.sources[numbers]
         return Split(name or self.name, tuple(self.paths[i] for i in numbers), self.labels[numbers], sources)
 
     @classmethod
     def joined(cls, parts: Sequence[Split]) -> Split:
-        """Several sources as one split."""
+        """Concatenate the splits of several sources."""
         if len(parts) == 1:
             return parts[0]
         return cls(
@@ -73,13 +74,13 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a run learns from and chooses by.
+    """Data of a run.
 
     Attributes:
-        train: images to learn from.
-        val: images to choose by.
+        train: training images.
+        val: validation images.
         unreadable: files left out of both.
-        held_out: whether `val` was taken from the training split, because there is no `Val` folder.
+        held_out: true if `val` is a part of the training split, because there is no `Val` folder.
     """
 
     train: Split
@@ -89,15 +90,15 @@ class TrainingData:
 
 
 def cores(workers: int = 0) -> int:
-    """Return the number of threads that decode and prepare images: `workers`, or the CPU quota where it is 0."""
+    """Return the number of threads that decode and prepare images: `workers`, or the CPU quota if it is 0."""
     return workers or cpu_quota()
 
 
 def split_names(root: Path) -> list[str]:
-    """Names of all folders of a data set, sorted.
+    """Return the names of all folders of a data set, sorted.
 
     Raises:
-        DataError: no such folder.
+        DataError: the data set's folder does not exist.
     """
     if not root.is_dir():
         raise DataError(f"no folder {root}; expected one with a folder for each split")
@@ -105,12 +106,12 @@ def split_names(root: Path) -> list[str]:
 
 
 def domains(root: Path) -> list[str]:
-    """Names of the test domains: the folders that begin with `Test`, sorted."""
+    """Return the names of the test domains, the folders that begin with `Test`, sorted."""
     return [name for name in split_names(root) if name.lower().startswith("test")]
 
 
 def val_folders(root: Path, sources: Sequence[str]) -> list[str]:
-    """Names of the validation folders of some sources: `Val` of `Train`, `Val-chula` of `Train-chula`."""
+    """Return the names of the validation folders of sources: `Val` for `Train`, `Val-chula` for `Train-chula`."""
     wanted = {name.lower().replace("train", VAL.lower(), 1) for name in sources if name.lower().startswith("train")}
     return [name for name in split_names(root) if name.lower() in wanted]
 
@@ -121,14 +122,14 @@ def read_split(root: Path, name: str, limit: int = 0) -> Split:
     Args:
         root: the data set's folder.
         name: the split's folder inside it.
-        limit: images a class at most, evenly spaced over the sorted names; 0 is all.
+        limit: largest number of images per class, evenly spaced over the sorted names; 0 takes all.
 
     Raises:
-        DataError: no such folder, a folder of an unknown class, or no image.
+        DataError: the folder does not exist, has a folder of an unknown class, or has no image.
     """
     folder = root / name
     if not folder.is_dir():
-        raise DataError(f"no split {name!r} in {root}; there is {', '.join(split_names(root)) or 'nothing'}")
+        raise DataError(f"no split {name!r} in {root}; its folders are {', '.join(split_names(root)) or 'none'}")
     found: dict[int, list[Path]] = defaultdict(list)
     for child in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
         try:
@@ -140,19 +141,18 @@ def read_split(root: Path, name: str, limit: int = 0) -> Split:
     labels: list[int] = []
     for index in sorted(found):
         files = found[index]
-        if limit and len(files) > limit:
-            files = [files[i] for i in np.linspace(0, len(files) - 1, limit).astype(int)]
-        paths += files
-        labels += [index] * len(files)
+        chosen = [files[i] for i in evenly_spaced(len(files), limit or len(files))]
+        paths += chosen
+        labels += [index] * len(chosen)
     if not paths:
         raise DataError(f"no image in {folder}; expected folders {', '.join(CLASSES)} with image files")
     return Split(name, tuple(paths), np.array(labels))
 
 
 def readable(split: Split, cache: ImageCache, workers: int) -> tuple[Split, tuple[Unreadable, ...]]:
-    """The split without the files that cannot be decoded, and those; fills the cache on the way."""
+    """Return the split without the files that cannot be decoded, and these files; fills the cache."""
 
-    def trouble(path: Path) -> str | None:
+    def reason_unreadable(path: Path) -> str | None:
         try:
             cache.decoded(path)
         except (InputError, OSError) as error:
@@ -160,19 +160,19 @@ def readable(split: Split, cache: ImageCache, workers: int) -> tuple[Split, tupl
         return None
 
     with ThreadPoolExecutor(workers) as pool:
-        reasons = list(pool.map(trouble, split.paths))
+        reasons = list(pool.map(reason_unreadable, split.paths))
     bad = tuple(Unreadable(p, r) for p, r in zip(split.paths, reasons, strict=True) if r is not None)
     return split.only(np.array([r is None for r in reasons])), bad
 
 
 def hold_out(split: Split, fraction: float, seed: int, digest: Callable[[Path], str]) -> tuple[Split, Split]:
-    """Part a split in two, class by class; files with the same bytes stay on one side.
+    """Divide a split in two, class by class; files with the same bytes stay together.
 
     Args:
-        split: what to part.
+        split: split to divide.
         fraction: share of each class in the second part, at least one image.
-        seed: base of the draw.
-        digest: names a file's content.
+        seed: random seed.
+        digest: returns the hash of a file.
 
     Raises:
         DataError: a class has fewer than two different images.
@@ -195,10 +195,10 @@ def hold_out(split: Split, fraction: float, seed: int, digest: Callable[[Path], 
 def load_data(
     root: Path, sources: Sequence[str], *, val_fraction: float, seed: int, limit: int, cache: ImageCache, workers: int
 ) -> TrainingData:
-    """The splits of a run.
+    """Read the splits of a run.
 
     Raises:
-        DataError: the folders are not laid out as expected, a class has no training image, or more than
+        DataError: the folders do not have the expected layout, a class has no training image, or more than
             `MAX_UNREADABLE` of the files cannot be decoded.
     """
     train, bad = readable(Split.joined([read_split(root, name, limit) for name in sources]), cache, workers)
@@ -224,7 +224,7 @@ def load_data(
 def prepare_all(
     split: Split, preprocessor: Preprocessor, size: int, *, cache: ImageCache | None = None, workers: int = 0
 ) -> NDArray[np.uint8]:
-    """Every image of a split prepared without augmentation, uint8 (N, size, size, 3)."""
+    """Return every image of a split, prepared without augmentation, uint8 (N, size, size, 3)."""
     store = cache or ImageCache(None)
     with ThreadPoolExecutor(cores(workers)) as pool:
         return np.stack(list(pool.map(lambda path: store.prepared(path, preprocessor, size), split.paths)))

@@ -10,13 +10,12 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="wbc")
 class MedSwish(keras.layers.Layer):  # type: ignore[misc]
-    """Swish with a learnable slope and a learnable, sign-dependent gain.
+    """Swish activation with a learnable slope and a learnable, sign-dependent gain.
 
     `f(x) = x * sigmoid(beta * x) * (1 + alpha * tanh(x))`, element-wise, any shape.
 
-    With `alpha = 0, beta = 1` it is SiLU (Ramachandran et al. 2017, arXiv 1710.05941); `f(0) = 0`
-    whatever the parameters, and `f(1) = 0.7311 * (1 + 0.7616 * alpha)` at `beta = 1`.
-    `alpha` and `beta` are one scalar each and are trained: two weights a layer.
+    With `alpha = 0, beta = 1` it is SiLU (Ramachandran et al. 2017, arXiv 1710.05941). `f(0) = 0` for all parameters,
+    and `f(1) = 0.7311 * (1 + 0.7616 * alpha)` at `beta = 1`. Each layer has two trainable scalars, `alpha` and `beta`.
 
     Args:
         alpha: initial gain, dimensionless.
@@ -41,7 +40,7 @@ class MedSwish(keras.layers.Layer):  # type: ignore[misc]
         return inputs * ops.sigmoid(beta * inputs) * (1.0 + alpha * ops.tanh(inputs))
 
     def derivative(self, inputs: Any) -> Any:
-        """`df/dx` at `inputs`, same shape; plain forward operations, so that it can be exported."""
+        """Return `df/dx` at `inputs`, same shape, in forward operations, so that it can be exported."""
         alpha, beta = ops.cast(self.alpha, inputs.dtype), ops.cast(self.beta, inputs.dtype)
         gate, bend = ops.sigmoid(beta * inputs), ops.tanh(inputs)
         gain = 1.0 + alpha * bend

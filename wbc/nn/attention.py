@@ -14,16 +14,16 @@ class WBCAttentionBlock(keras.layers.Layer):  # type: ignore[misc]
 
     Channel gate: `sigmoid(MLP(mean_hw(x)) + MLP(max_hw(x)))`, shape `(N, 1, 1, C)`, one shared two-layer
     MLP with biases and `C // ratio` ReLU units. Spatial gate: `sigmoid(conv([mean_c(x), max_c(x)]))`, shape
-    `(N, H, W, 1)`, one convolution with bias. Both gates lie in (0, 1) and multiply the map, in this order.
-    Differs from the paper in the biases of the MLP. On 1,024 channels at ratio 16 and kernel 7 it has
-    132,259 parameters.
+    `(N, H, W, 1)`, one convolution with bias. Both gates are in (0, 1) and multiply the map in this order.
+    The biases of the MLP are not in the paper. With 1,024 channels, ratio 16 and kernel size 7 the block has 132,259
+    parameters.
 
     Args:
-        ratio: reduction of the channel MLP.
+        ratio: reduction factor of the channel MLP.
         kernel_size: side of the spatial convolution, in cells of the feature map.
 
     Raises:
-        ValueError: the input has no known channel count, or fewer channels than `ratio`.
+        ValueError: the number of input channels is unknown or smaller than `ratio`.
     """
 
     def __init__(self, ratio: int = 16, kernel_size: int = 7, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Backbones of the classifier, each with its input scaling and its starting weights."""
+"""Backbones of the classifier and the ImageNet weights of EfficientNet-Lite0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMAGENET_LITE0 = REPOSITORY / "models" / "backbones" / "efficientnet-lite0-image
 """ImageNet weights in half precision, Apache-2.0; see the notice next to the file."""
 
 Backbone = Callable[[Any], Any]
-"""Maps a float `(N, S, S, 3)` image in [0, 1] to a feature map `(N, h, w, C)`, as Keras tensors."""
+"""Function from a float image `(N, S, S, 3)` in [0, 1] to a feature map `(N, h, w, C)`, as Keras tensors."""
 
 LITE0_STAGES = (
     # repeats, kernel, stride, expansion, output channels; the published last stride of 2 is 1 with dilation 2
@@ -36,16 +36,16 @@ LITE0_STAGES = (
 
 
 def densenet121(image: Any) -> Any:
-    """`keras.applications.DenseNet121` without its top, unweighted: `(N, S, S, 3)` to `(N, S/32, S/32, 1024)`."""
+    """Apply DenseNet121 without its top, randomly initialised: `(N, S, S, 3)` to `(N, S/32, S/32, 1024)`."""
     return keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=image).output
 
 
 def efficientnet_lite0(image: Any) -> Any:
-    """EfficientNet-Lite0 without its top, unweighted: `(N, S, S, 3)` to `(N, S/16, S/16, 1280)`.
+    """Apply EfficientNet-Lite0 without its top, randomly initialised: `(N, S, S, 3)` to `(N, S/16, S/16, 1280)`.
 
-    ReLU6 everywhere and no squeeze-and-excitation. The last stage keeps the grid instead of halving it, and is dilated
-    by 2 instead (Chen et al. 2017, arXiv 1706.05587): the published weights fit, and the class activation maps of a
-    128-pixel input have 8x8 places instead of 4x4.
+    It has ReLU6 activations and no squeeze-and-excitation. The last strided stage has stride 1 and dilation 2 instead
+    of stride 2 (Chen et al. 2017, arXiv 1706.05587): the published weights fit, and the class activation maps of a
+    128-pixel input have 8x8 positions instead of 4x4.
     """
     x = keras.layers.Rescaling(255 / 128, offset=-127 / 128, name=LITE0)(image)
     x = _conv(x, 32, 3, "stem", stride=2)
@@ -77,7 +77,7 @@ def _conv(x: Any, filters: int, kernel: int, name: str, *, stride: int = 1, relu
 
 
 def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, channels: int, out: int, dilation: int) -> Any:
-    """Inverted residual (Sandler et al. 2018, arXiv 1801.04381)."""
+    """Apply an inverted residual block (Sandler et al. 2018, arXiv 1801.04381)."""
     before = x
     if expansion != 1:
         x = _conv(x, channels * expansion, 1, f"{name}_expand")
@@ -90,10 +90,10 @@ def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, channels
 
 
 def load_lite0_tensors(layers: dict[str, keras.layers.Layer], path: Path) -> None:
-    """Give the layers of `efficientnet_lite0`, by name, the tensors of an ImageNet checkpoint in PyTorch's layout.
+    """Load an ImageNet checkpoint in PyTorch's layout into the layers of `efficientnet_lite0`, given by name.
 
     Raises:
-        InvalidParameter: the file lacks a tensor or has one of another shape.
+        InvalidParameter: a tensor is missing or has another shape.
     """
     with np.load(path) as file:
         tensors = {name: np.asarray(file[name], np.float32) for name in file.files}
@@ -107,7 +107,7 @@ def load_lite0_tensors(layers: dict[str, keras.layers.Layer], path: Path) -> Non
             _set(layers, f"{name}_project", tensors, f"{source}._project_conv", f"{source}._bn2")
         _set(layers, "head", tensors, "_conv_head", "_bn1")
     except (KeyError, ValueError) as error:
-        raise InvalidParameter(f"{path} does not hold EfficientNet-Lite0: {error}") from error
+        raise InvalidParameter(f"{path} does not contain EfficientNet-Lite0: {error}") from error
 
 
 def _set(

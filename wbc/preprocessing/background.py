@@ -1,4 +1,4 @@
-"""White balance against the slide's own background, so that glass is white on every microscope."""
+"""White balance by the image's own background, so that bare glass is white on every microscope."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 WHITE = 238
-"""Level of every channel to which the background is moved; brighter pixels keep some room up to 255."""
+"""Level of the balanced background in every channel; it leaves room up to 255 for brighter pixels."""
 
 PERCENTILE = 85
-"""Percentile of each channel that counts as background: glass is bright and covers a sixth of most pictures."""
+"""Percentile of each channel that counts as background: glass is bright and covers a sixth of most images."""
 
 GRID, TILES = 48, 6
-"""Longer side in pixels at which the background is estimated, and tiles along each side of that."""
+"""Longer side, in pixels, of the image on which the background is estimated, and number of tiles along each side."""
 
 RIDGE = 0.005
-"""Penalty on the slopes of the background, share of the sum of squares: little glass moves the surface little."""
+"""Ridge penalty on the slopes of the background, as a share of the sum of squares; for little glass."""
 
 DARK = 0.05
-"""Optical density (natural) below the surface from which a tile is taken for cells and not for glass."""
+"""Natural optical density, relative to the surface, from which a tile counts as cells."""
 
 
 def white_balance(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Divide each channel by the background, so that glass becomes `WHITE` everywhere in the picture.
+    """Divide each channel by the background, so that glass becomes `WHITE` everywhere in the image.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -39,9 +39,9 @@ def white_balance(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def background(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Estimate the light that reaches the camera through bare glass, on a coarse grid.
 
-    Illumination and camera gains are factors, so the surface is a quadratic polynomial of the position in the
-    logarithm; it follows vignetting and coloured light. It is fitted by least squares to the 85th percentiles of tiles,
-    those that are darker than the surface left out. Its level is the 85th percentile of each channel over the surface.
+    Illumination and camera gains are multiplicative, so the logarithm is modelled, by a quadratic polynomial of the
+    position; it follows vignetting and coloured light. It is fitted by least squares to the 85th percentiles of tiles,
+    without tiles that are darker than the surface. Its level is each channel's 85th percentile relative to the surface.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -72,6 +72,6 @@ def background(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _terms(height: int, width: int) -> NDArray[np.float64]:
-    """Position and its squares, (height * width, 5), from -1 to 1."""
+    """Return the first- and second-order terms of the position, (height * width, 5), from -1 to 1."""
     rows, columns = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     return np.stack([rows, columns, rows**2, columns**2, rows * columns], axis=-1).reshape(-1, 5)

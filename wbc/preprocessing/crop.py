@@ -1,4 +1,4 @@
-"""A square window around one cell, with its real surroundings."""
+"""Crop of a square window around a cell, with its real surroundings."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 def window(
     rgb: NDArray[np.uint8], centre: tuple[float, float], side: float, size: int, *, outside: int | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Cut a square out of a picture and resize it.
+    """Crop a square from an image and resize it.
 
     Args:
         rgb: uint8 (H, W, 3).
-        centre: (x, y) of the window's middle in pixels of the picture.
-        side: of the window in pixels of the picture.
-        size: of the result in pixels.
-        outside: level of what lies outside the picture; None repeats the 85th percentile of each channel.
+        centre: (x, y) of the window's centre in pixels of the image.
+        side: side of the window in pixels of the image.
+        size: side of the result in pixels.
+        outside: level of pixels outside the image; None takes the 85th percentile of each channel.
 
     Returns:
-        The window, uint8 (size, size, 3), and the affine map (2, 3) from picture to window pixels.
+        The window, uint8 (size, size, 3), and the affine map (2, 3) from image to window pixels.
     """
     scale = size / side
     step = min(1.0, scale)
     source = rgb
-    if step < 1.0:  # warpAffine samples and does not average: shrink by areas first
+    if step < 1.0:  # warpAffine does not average: downsample by area first
         shrunk = (max(1, round(rgb.shape[1] * step)), max(1, round(rgb.shape[0] * step)))
         source = np.asarray(cv2.resize(rgb, shrunk, interpolation=cv2.INTER_AREA), np.uint8)
     to_window = np.array(
         [[scale, 0.0, (size - 1) / 2 - scale * centre[0]], [0.0, scale, (size - 1) / 2 - scale * centre[1]]]
     )
-    # A pixel p of the picture is the pixel (p + 0.5) * ratio - 0.5 of the shrunk one.
+    # Pixel p of the image is pixel (p + 0.5) * ratio - 0.5 of the downsampled one.
     ratio = np.array([source.shape[1] / rgb.shape[1], source.shape[0] / rgb.shape[0]])
     matrix = to_window.copy()
     matrix[:, :2] /= ratio

@@ -1,13 +1,13 @@
-"""The medical enhanced filter: four variants of one chain of steps that brings out a leukocyte's structure.
+"""Enhancement filter: four variants of a chain of steps that emphasises the structure of a leukocyte.
 
     v1   percentile normalisation, two-scale CLAHE, bilateral, nucleus gradients, Laplacian-of-Gaussian sharpening
     v2   the CLAHE is a single adaptive one
     v3   v2 with top-hat and black-hat contrast after the bilateral filter
     v4   v3 after a Macenko stain normalisation
-    none no step at all
+    none no step
 
-Every step is a pure function, RGB in and uint8 RGB out, shape (H, W, 3); what `stain.as_rgb_uint8` accepts is
-accepted by each. A constant image comes out constant.
+Every step is a pure function from an RGB image that `stain.as_rgb_uint8` accepts to uint8 RGB of the same shape
+(H, W, 3). A constant image stays constant.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 2.0, 98.0  # published settings of the filter
 
 COARSE_GRID, FINE_GRID = (4, 4), (8, 8)  # published settings: nuclei, cytoplasm
 CLIP_LIMIT = 2.0
-"""OpenCV's usual CLAHE clip limit; the published filter does not state its own."""
+"""Usual CLAHE clip limit in OpenCV; the publication does not state one."""
 
 CLIP_LIMIT_RANGE = (1.0, 4.0)
 CONTRAST_REFERENCE = 58.0
@@ -59,8 +59,8 @@ NUCLEUS_DARKNESS = 128
 INNER_GAIN, OUTER_GAIN = 0.30, 0.10
 HAT_DIAMETER, HAT_GAIN = 9, 0.5
 LOG_SIGMA, LOG_GAIN = 1.0, 0.5
-# The publication does not state these gains. They were set by eye on 224x224 cells: chromatin, lobes and a lymphocyte's
-# thin rim of cytoplasm stay visible, halos stay narrower than the rim.
+# The publication does not state these gains. They were set by eye on 224x224 cells: chromatin, lobes and the thin rim
+# of cytoplasm of lymphocytes stay visible, and halos are narrower than the rim.
 
 _SQUARE_3 = np.ones((3, 3), np.uint8)
 _SQUARE_5 = np.ones((5, 5), np.uint8)
@@ -74,14 +74,14 @@ def enhance(rgb: NDArray[Any], variant: Variant, macenko: MacenkoReference | Non
 
     Args:
         rgb: RGB, shape (H, W, 3), uint8 or float (see `stain.as_rgb_uint8`).
-        variant: one of `VARIANTS`; "none" gives the image back, a uint8 array as it is.
-        macenko: needed by v4 and not looked at by the others; `UNCALIBRATED` is the published setting.
+        variant: one of `VARIANTS`; `none` returns the image, and a uint8 array without a copy.
+        macenko: reference for v4; the other variants ignore it. `UNCALIBRATED` is the published setting.
 
     Returns:
         RGB uint8, shape (H, W, 3).
 
     Raises:
-        InvalidParameter: an unknown variant, v4 without a reference, or not an RGB image.
+        InvalidParameter: unknown variant, v4 without a reference, or not an RGB image.
     """
     if variant not in VARIANTS:
         raise InvalidParameter(f"preprocessing variant {variant!r}; one of {', '.join(VARIANTS)} is accepted")
@@ -90,7 +90,9 @@ def enhance(rgb: NDArray[Any], variant: Variant, macenko: MacenkoReference | Non
         return image
     if variant == "v4":
         if macenko is None:
-            raise InvalidParameter("preprocessing variant 'v4' without a Macenko reference; a fitted one is needed")
+            raise InvalidParameter(
+                "preprocessing variant 'v4' without a Macenko reference; a fitted reference is needed"
+            )
         image = stain.macenko(image, macenko)
     image = percentile_normalise(image)
     image = clahe_two_scale(image) if variant == "v1" else clahe_adaptive(image)
@@ -103,8 +105,8 @@ def enhance(rgb: NDArray[Any], variant: Variant, macenko: MacenkoReference | Non
 def percentile_normalise(rgb: NDArray[Any]) -> Rgb:
     """Stretch each channel so that its 2nd percentile becomes 0 and its 98th 255.
 
-    The percentiles are grey levels of the image (NumPy's method "lower"), read from a 256-bin histogram. A channel
-    whose two percentiles are equal is left as it is.
+    The percentiles are grey levels of the image (NumPy's method "lower"). A channel with equal percentiles does not
+    change.
     """
     image = as_rgb_uint8(rgb)
     pixels = image.shape[0] * image.shape[1]
@@ -120,11 +122,11 @@ def percentile_normalise(rgb: NDArray[Any]) -> Rgb:
 
 
 def clahe_two_scale(rgb: NDArray[Any]) -> Rgb:
-    """Equalise L of LAB at two tile grids and take the fine one at edges, the coarse one elsewhere.
+    """Apply CLAHE to L of LAB with a fine tile grid at edges and a coarse one elsewhere.
 
-    `L' = coarse + (fine - coarse) * w`, with w in [0, 1]: Canny edges of L, widened to 5x5 and smoothed by a Gaussian
-    of the same size. Fine tiles (8x8) bring out granules and cytoplasm borders, where there are edges; on smooth
-    ground they would only lift noise, and there the coarse tiles (4x4) keep a nucleus in one piece.
+    `L' = coarse + (fine - coarse) * w`, with w in [0, 1]: Canny edges of L, dilated by 5x5 and smoothed by a Gaussian
+    of the same size. The fine grid (8x8) emphasises granules and cytoplasm borders at edges. In smooth areas it would
+    amplify noise; there the coarse grid (4x4) preserves the nucleus.
     """
     lab = cv2.cvtColor(as_rgb_uint8(rgb), cv2.COLOR_RGB2LAB)
     lightness = cv2.extractChannel(lab, 0)
@@ -138,9 +140,9 @@ def clahe_two_scale(rgb: NDArray[Any]) -> Rgb:
 
 
 def clahe_adaptive(rgb: NDArray[Any]) -> Rgb:
-    """Equalise L of LAB at 8x8 tiles, the more the less contrast the image has.
+    """Apply CLAHE to L of LAB with 8x8 tiles, more strongly at low contrast.
 
-    The clip limit is `CLIP_LIMIT * CONTRAST_REFERENCE / std(L)`, kept within `CLIP_LIMIT_RANGE`: 2.0 at a standard
+    The clip limit is `CLIP_LIMIT * CONTRAST_REFERENCE / std(L)`, clipped to `CLIP_LIMIT_RANGE`: 2.0 at a standard
     deviation of 58, 4.0 at 29 and below.
     """
     lab = cv2.cvtColor(as_rgb_uint8(rgb), cv2.COLOR_RGB2LAB)
@@ -153,9 +155,9 @@ def clahe_adaptive(rgb: NDArray[Any]) -> Rgb:
 
 
 def bilateral(rgb: NDArray[Any]) -> Rgb:
-    """Smooth within edges: bilateral filter of colour, d=9, sigma 65 in colour and space."""
-    # BORDER_REFLECT and not the default: the default takes Intel IPP's path, which is 2.5 times slower on three
-    # channels and differs by a grey level from the one that other processors take.
+    """Apply a bilateral filter, d=9, sigma 65 in colour and space."""
+    # Not the default border: it uses Intel IPP, which is 2.5 times slower on three channels and differs by a grey
+    # level from the code path on other processors.
     return _rgb(
         cv2.bilateralFilter(
             as_rgb_uint8(rgb), BILATERAL_DIAMETER, BILATERAL_SIGMA, BILATERAL_SIGMA, borderType=cv2.BORDER_REFLECT
@@ -164,9 +166,9 @@ def bilateral(rgb: NDArray[Any]) -> Rgb:
 
 
 def hat_contrast(rgb: NDArray[Any]) -> Rgb:
-    """Raise small bright details and lower small dark ones, by half their top-hat and black-hat.
+    """Brighten small bright details and darken small dark ones by half their top-hat and black-hat.
 
-    `I' = I + 0.5 * (tophat(Y) - blackhat(Y))` on each channel I, Y the grey image, with a disc of 9 pixels.
+    `I' = I + 0.5 * (tophat(Y) - blackhat(Y))` for each channel I and the grey image Y, with a disc of 9 pixels.
     """
     image = as_rgb_uint8(rgb)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -176,13 +178,13 @@ def hat_contrast(rgb: NDArray[Any]) -> Rgb:
 
 
 def nucleus_gradients(rgb: NDArray[Any]) -> Rgb:
-    """Set the nucleus off from the cytoplasm by a blend of its inner 3x3 and outer 7x7 morphological gradients.
+    """Separate the nucleus from the cytoplasm by its inner 3x3 and outer 7x7 morphological gradients.
 
-    With the absorbance S = 255 - G (nuclei absorb most in green), the inner gradient `S - erode3(S)` is the nucleus's
-    rim and chromatin, the outer `dilate7(S) - S` the band just outside it. Each channel I becomes
-    `I' = I + w * (0.1 * outer - 0.3 * inner)`: a darker rim in a lighter band, so that lobes grow apart and not
-    together, as they would if both were subtracted. w rises from 0 to 1 with `dilate7(S)` from 128 to 255: pale
-    ground and red cells are left alone.
+    With the absorbance S = 255 - G (nuclei absorb most in green), the inner gradient `S - erode3(S)` is the rim and the
+    chromatin of the nucleus, and the outer gradient `dilate7(S) - S` is the band around it. Each channel I becomes
+    `I' = I + w * (0.1 * outer - 0.3 * inner)`: a darker rim in a lighter band, which separates lobes; subtracting both
+    would merge them. w rises from 0 to 1 with `dilate7(S)` from 128 to 255, so that pale areas and red cells do not
+    change.
     """
     image = as_rgb_uint8(rgb)
     absorbance = cv2.bitwise_not(cv2.extractChannel(image, 1))
@@ -195,10 +197,10 @@ def nucleus_gradients(rgb: NDArray[Any]) -> Rgb:
 
 
 def log_sharpen(rgb: NDArray[Any]) -> Rgb:
-    """Sharpen edges, and only edges, by the Laplacian of Gaussian of the grey image.
+    """Sharpen only edges, by the Laplacian of Gaussian of the grey image.
 
-    `I' = I - 0.5 * LoG(Y)` on each channel I, sigma 1, within one pixel of a Canny edge of Y. Every other pixel is
-    the byte it was.
+    `I' = I - 0.5 * LoG(Y)` for each channel I, sigma 1, within one pixel of a Canny edge of Y. Other pixels do not
+    change.
     """
     image = as_rgb_uint8(rgb)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -208,7 +210,7 @@ def log_sharpen(rgb: NDArray[Any]) -> Rgb:
 
 
 def _shift(image: Rgb, step: Any) -> Rgb:
-    """Add one signed step, shape (H, W), to all three channels, saturating: hue is kept, no LAB round trip."""
+    """Add one signed step, shape (H, W), to all three channels with saturation; this keeps the hue."""
     return _rgb(cv2.add(image, cv2.merge([step, step, step]), dtype=cv2.CV_8U))
 
 

@@ -1,4 +1,4 @@
-"""Framing: one square window an image, with the cell in its middle and at a comparable size on every device."""
+"""Framing: one square window per image, with the cell in its centre and at a comparable size on every device."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from wbc.preprocessing.foreground import Foreground, find_foreground
 
 
 class Framing(BaseModel):
-    """How the window is chosen; part of the bundle.
+    """Configuration of the window; part of the bundle.
 
-    The ruler is the nucleus, which is found more reliably than the cell. Scaling every nucleus to one size would remove
-    what tells a lymphocyte from a monocyte, so only a part of the difference in size is taken out: a nucleus
-    of diameter `d` (share of the frame) ends at `canonical * (d / canonical) ** (1 - strength)`. Of two sources of
-    variance, between devices (log sd about 0.35) and between cells of one device (0.17 to 0.2), the best guess of the
-    device's factor from one cell takes out 0.35² / (0.35² + 0.2²), about three quarters.
+    `cell` scales by the nucleus, which is found more reliably than the cell. Equal nuclei would remove the difference
+    between lymphocytes and monocytes, so only a part of the difference in size is removed: a nucleus of diameter `d`
+    (share of the frame) becomes `canonical * (d / canonical) ** (1 - strength)`. The log standard deviation is about
+    0.35 between devices and 0.17 to 0.2 between cells of one device, so the best estimate of the device's factor from
+    one cell removes 0.35² / (0.35² + 0.2²), about three quarters.
 
     Attributes:
-        mode: `window` cuts a square around the found cell, a set multiple of its diameter wide, white outside the
-            picture; `cell` is the framing of the first models, by the nucleus, mirrored outside the picture; `off`
-            keeps the whole picture, padded to a square.
-        diameters: side of the window in diameters of the cell, for `window`.
-        canonical: diameter that a nucleus should have, share of the frame's side. The training split's median is 0.26.
-        strength: 0 leaves the size as it is, 1 makes every nucleus equally large.
-        min_zoom: least magnification; below 1 the window is larger than the picture and its border is reflected.
-        max_zoom: largest magnification.
+        mode: `window` crops a square around the cell, a fixed multiple of its diameter wide, white outside the image;
+            `cell` is the framing of the first models, by the nucleus, reflected outside the image; `off` keeps the
+            whole image, padded to a square.
+        diameters: `window`: side of the window in diameters of the cell.
+        canonical: `cell`: intended diameter of a nucleus as a share of the frame's side; the training median is 0.26.
+        strength: `cell`: 0 keeps the size, 1 makes all nuclei equally large.
+        min_zoom: `cell`: least magnification; below 1 the window is larger than the image and its border is reflected.
+        max_zoom: `cell`: largest magnification.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,9 +43,9 @@ class Framing(BaseModel):
 
 
 def window_of(framing: Framing, found: Foreground) -> tuple[tuple[float, float], float]:
-    """The window around a found cell: its middle (x, y) and its side, in pixels of the picture.
+    """Return the window around a cell: its centre (x, y) and its side, in pixels of the image.
 
-    Without a valid cell it is the smallest square that holds the picture.
+    Without a valid cell it is the smallest square that contains the image.
     """
     height, width = found.cell.shape
     if not found.valid:
@@ -55,10 +55,10 @@ def window_of(framing: Framing, found: Foreground) -> tuple[tuple[float, float],
 
 
 def zoom_factor(framing: Framing, foreground: Foreground) -> float:
-    """Magnification of the frame: 1 where framing is off, or the nucleus was not found or runs out of the picture."""
+    """Return the magnification: 1 if the mode is not `cell` or the nucleus was not found or is cut off by the image."""
     if framing.mode != "cell" or not foreground.valid or foreground.nucleus_touches_border:
         return 1.0
-    # The longer side is what the window spans at zoom 1.
+    # At zoom 1 the window is as wide as the longer side.
     diameter = foreground.nucleus_diameter / max(foreground.nucleus.shape)
     zoom = (framing.canonical / diameter) ** framing.strength
     return float(np.clip(zoom, framing.min_zoom, framing.max_zoom))
@@ -67,29 +67,29 @@ def zoom_factor(framing: Framing, foreground: Foreground) -> float:
 def frame(
     rgb: NDArray[np.uint8], size: int, framing: Framing, foreground: Foreground | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Cut the window and resize it.
+    """Crop the window for the modes `cell` and `off` and resize it.
 
     Args:
         rgb: uint8 (H, W, 3).
         size: side of the result in pixels.
-        framing: how the window is chosen.
-        foreground: the found cell, where it is known already.
+        framing: configuration of the window.
+        foreground: the cell, if it is known already.
 
     Returns:
-        The window, uint8 (size, size, 3), and the affine map (2, 3) from picture to window pixels.
+        The window, uint8 (size, size, 3), and the affine map (2, 3) from image to window pixels.
     """
     height, width = rgb.shape[:2]
     if framing.mode == "cell" and foreground is None:
         foreground = find_foreground(rgb)
     zoom, (x, y) = 1.0, ((width - 1) / 2.0, (height - 1) / 2.0)
-    # A nucleus that runs out of the picture has no known size, and centring it would mirror it.
+    # A nucleus that is cut off has no known size, and a window centred on it would contain its reflection.
     if framing.mode == "cell" and foreground is not None and foreground.valid and not foreground.nucleus_touches_border:
         zoom, (x, y) = zoom_factor(framing, foreground), foreground.centre
     scale = size / max(height, width) * zoom
     if zoom == 1.0 and height == width == size and abs(x - (size - 1) / 2) + abs(y - (size - 1) / 2) < 1e-9:
         return rgb.copy(), np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     source = rgb
-    if scale < 1.0:  # warpAffine samples and does not average: shrink by areas first
+    if scale < 1.0:  # warpAffine does not average: downsample by area first
         shrunk = (max(1, round(width * scale)), max(1, round(height * scale)))
         source = np.asarray(cv2.resize(rgb, shrunk, interpolation=cv2.INTER_AREA), np.uint8)
     step_x, step_y = source.shape[1] / width, source.shape[0] / height

@@ -1,6 +1,6 @@
 """Stain normalisation: Reinhard in LAB and Macenko in optical density, each with a fitted reference.
 
-Images are RGB, shape (H, W, 3). A float image is taken too; `as_rgb_uint8` says which ones.
+Images are RGB, shape (H, W, 3), uint8 or float (see `as_rgb_uint8`).
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ Rgb = NDArray[np.uint8]
 Triple = tuple[float, float, float]
 
 FLAT_STD = 0.05
-"""Below this LAB standard deviation a channel is flat: an 8-bit image cannot show so little, only rounding can."""
+"""LAB standard deviation below which a channel is constant: in an 8-bit image only rounding is as small."""
 
 TRANSMITTED_LIGHT = 240.0
-"""Io, the grey level of light that met no stain. 240: the implementations of Macenko 2009 in common use."""
+"""Io, the grey level of light that passed no stain; 240 in the common implementations of Macenko 2009."""
 
 OD_THRESHOLD = 0.15
-"""beta, natural optical density below which a pixel is background: same source."""
+"""beta, natural optical density below which a pixel is background; same source."""
 
 ANGLE_PERCENTILE = 1.0
-"""alpha, robust extreme of the angles, in percent: same source."""
+"""alpha, percentile of the robust extremes of the angles; same source."""
 
 MIN_STAINED_FRACTION = 0.01
 MIN_STAINED_PIXELS = 64
-"""Fewer stained pixels than either carry no usable direction: the larger of the two counts; 502 pixels at 224x224."""
+"""Smallest share and smallest number of stained pixels; both must be reached. At 224x224 that is 502 pixels."""
 
 MIN_PLANE_VARIANCE = 1e-4
-"""Second eigenvalue of the optical densities' covariance below which they lie on a line, as in a grey image."""
+"""Second eigenvalue of the covariance of the optical densities below which they are collinear, as in a grey image."""
 
 MIN_STAIN_ANGLE_SIN = 0.02
-"""Two stain vectors closer than about one degree cannot be told apart and would blow up the concentrations."""
+"""Smallest sine of the angle between the stain vectors; below about one degree the concentrations are unstable."""
 
 
 def as_rgb_uint8(image: NDArray[Any]) -> Rgb:
-    """An RGB image as contiguous uint8; a contiguous uint8 array is returned as it is, not copied.
+    """Return an RGB image as contiguous uint8; a contiguous uint8 array is not copied.
 
     Args:
-        image: shape (H, W, 3), H and W at least 1; uint8, or float and finite, all within [0, 1] (then it is
-            scaled by 255) or else all within [0, 255] (then it is rounded).
+        image: shape (H, W, 3), H and W at least 1; uint8, or finite floats, all within [0, 1] (scaled by 255) or all
+            within [0, 255] (rounded).
 
     Raises:
-        InvalidParameter: any other shape, type or range.
+        InvalidParameter: another shape, type or range.
     """
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise InvalidParameter(f"image of shape {image.shape}; an RGB image of shape (height, width, 3) is accepted")
@@ -57,7 +57,7 @@ def as_rgb_uint8(image: NDArray[Any]) -> Rgb:
         return np.ascontiguousarray(image)
     if not np.issubdtype(image.dtype, np.floating):
         raise InvalidParameter(f"image of type {image.dtype}; uint8, or float within [0, 1] or [0, 255], is accepted")
-    low, high = float(image.min()), float(image.max())  # NaN travels through both
+    low, high = float(image.min()), float(image.max())  # both are NaN if a pixel is
     if not (low >= 0.0 and high <= 255.0):
         raise InvalidParameter(
             f"float image of range [{low:g}, {high:g}]; finite values within [0, 1] or [0, 255] are accepted"
@@ -75,8 +75,8 @@ class ReinhardReference(_Reference):
 
     LAB is OpenCV's float LAB (D65, sRGB): L in [0, 100], a and b signed, about [-127, 127].
 
-    Source: Reinhard et al. 2001, doi 10.1109/38.946629; CIE LAB in the place of its l-alpha-beta, as is usual for
-    stained slides.
+    Source: Reinhard et al. 2001, doi 10.1109/38.946629, with CIE LAB instead of l-alpha-beta, as is usual for stained
+    slides.
     """
 
     mean: Triple
@@ -84,14 +84,12 @@ class ReinhardReference(_Reference):
 
     @classmethod
     def fit(cls, images: Iterable[NDArray[Any]]) -> Self:
-        """The statistics of every pixel of every image; one image is held at a time.
+        """Compute the statistics of all pixels of all images, one image at a time.
 
         Raises:
             InvalidParameter: there is no image, or one is not an RGB image.
         """
-        pixels = 0
-        total = np.zeros(3)
-        squares = np.zeros(3)
+        pixels, total, squares = 0, np.zeros(3), np.zeros(3)
         for image in images:
             mean, std = _moments(_to_lab(as_rgb_uint8(image)))
             size = image.shape[0] * image.shape[1]
@@ -106,14 +104,14 @@ class ReinhardReference(_Reference):
 
 
 def reinhard(rgb: NDArray[Any], reference: ReinhardReference) -> Rgb:
-    """Move each LAB channel to the reference's mean and standard deviation.
+    """Shift and scale each LAB channel to the reference's mean and standard deviation.
 
-    `out = (in - mean(in)) * std(ref) / std(in) + mean(ref)` a channel, then back to RGB, clipped and rounded. A flat
-    channel is moved and not stretched, so that a constant image comes out constant.
+    `out = (in - mean(in)) * std(ref) / std(in) + mean(ref)` per channel, converted to RGB, clipped and rounded. A
+    constant channel is only shifted, so that a constant image stays constant.
 
     Args:
         rgb: RGB, shape (H, W, 3).
-        reference: what to match.
+        reference: statistics to match.
 
     Returns:
         RGB uint8, shape (H, W, 3).
@@ -132,14 +130,13 @@ def reinhard(rgb: NDArray[Any], reference: ReinhardReference) -> Rgb:
 
 
 def reinhard_distance(rgb: NDArray[Any], reference: ReinhardReference) -> float:
-    """How far an image's stain lies from the reference: the colour difference of their mean colours, CIE76 delta E.
+    """Return the colour difference between the mean of an image and that of the reference, CIE76 delta E.
 
-    The Euclidean distance in LAB of the image's mean from the reference's: 0 for the same, about 2 where an eye begins
-    to see it.
+    It is the Euclidean distance in LAB: 0 for equal colours, about 2 at the threshold of visibility.
 
     Args:
-        rgb: RGB, shape (H, W, 3), framed as the images of the reference were.
-        reference: of the training split.
+        rgb: RGB, shape (H, W, 3), framed like the images of the reference.
+        reference: statistics of the training split.
 
     Raises:
         InvalidParameter: not an RGB image.
@@ -149,14 +146,14 @@ def reinhard_distance(rgb: NDArray[Any], reference: ReinhardReference) -> float:
 
 
 class MacenkoReference(_Reference):
-    """Two stain vectors and the concentrations that count as full stain.
+    """Two stain vectors and their maximum concentrations.
 
-    `stain_matrix` has a unit vector of RGB optical density (natural logarithm) a row, haematoxylin first: the row
-    with the larger red component. `max_concentrations` are 99th percentiles, in the rows' order.
+    Each row of `stain_matrix` is a unit vector of RGB optical density (natural logarithm), haematoxylin first: the row
+    with the larger red component. `max_concentrations` are 99th percentiles in the order of the rows.
 
-    Macenko assumes haematoxylin and eosin, two stains that absorb in two fixed directions. Blood films are
-    Romanowsky-stained (azure B and eosin Y, whose complex is a third colour): two vectors describe them only roughly,
-    and the vectors of another stain move every colour (`UNCALIBRATED`).
+    Macenko assumes haematoxylin and eosin, two stains with two fixed directions. Blood films are Romanowsky-stained
+    (azure B and eosin Y, whose complex has a third colour): two vectors describe them only roughly, and the vectors of
+    another stain change every colour (`UNCALIBRATED`).
 
     Source: Macenko et al. 2009, doi 10.1109/ISBI.2009.5193250.
     """
@@ -176,10 +173,10 @@ class MacenkoReference(_Reference):
 
     @classmethod
     def fit(cls, images: Iterable[NDArray[Any]]) -> Self:
-        """The median, over the images, of each image's own stain vectors and maximum concentrations.
+        """Take the median of the images' own stain vectors and maximum concentrations.
 
-        The median and not a pool of pixels: one pass, eight numbers an image, and a badly stained film moves nothing.
-        Images with too little stain (see `macenko`) are left out.
+        Unlike statistics of all pixels, the median needs one pass and is robust to badly stained films. Images with too
+        little stain (see `macenko`) are left out.
 
         Raises:
             InvalidParameter: no image has enough stain, or one is not an RGB image.
@@ -197,20 +194,20 @@ UNCALIBRATED = MacenkoReference(
     stain_matrix=((0.5626, 0.7201, 0.4062), (0.2159, 0.8012, 0.5581)),
     max_concentrations=(1.9705, 1.0308),
 )
-"""Haematoxylin and eosin of the Macenko 2009 implementations in common use. It was never fitted on blood films and
-stands for the published v4, whose accuracy collapsed to 57.78%."""
+"""Haematoxylin and eosin in the common implementations of Macenko 2009, not fitted to blood films. It reproduces the
+published v4, with an accuracy of 57.78%."""
 
 
 def macenko(rgb: NDArray[Any], reference: MacenkoReference) -> Rgb:
-    """Repaint an image with the reference's stains, keeping its relative concentrations.
+    """Replace the stains of an image by those of the reference; relative concentrations stay.
 
-    An image is returned unchanged when it has too little stain to find two directions: fewer stained pixels than
-    `MIN_STAINED_FRACTION` of the image or `MIN_STAINED_PIXELS`, colours on one line (grey, or constant), or two
-    stains less than about a degree apart.
+    An image is returned unchanged if two stain directions cannot be found: fewer stained pixels than
+    `MIN_STAINED_FRACTION` of the image or `MIN_STAINED_PIXELS`, collinear colours (grey or constant), or two stains
+    less than about a degree apart.
 
     Args:
         rgb: RGB, shape (H, W, 3).
-        reference: the stains to repaint with.
+        reference: stains of the result.
 
     Returns:
         RGB uint8, shape (H, W, 3).
@@ -224,7 +221,7 @@ def macenko(rgb: NDArray[Any], reference: MacenkoReference) -> Rgb:
     if stains is None:
         return image
     rows, maxima = stains
-    # concentrations -> scaled to the reference's -> its colours: three linear maps of a pixel, so one 3x3 matrix
+    # density -> concentrations -> scaled concentrations -> density: three linear maps, combined into a 3x3 matrix
     scale = np.diag(np.asarray(reference.max_concentrations) / maxima)
     repaint = np.linalg.pinv(rows) @ scale @ np.asarray(reference.stain_matrix)
     painted = np.exp(density @ -repaint.astype(np.float32)).reshape(image.shape)
@@ -232,21 +229,21 @@ def macenko(rgb: NDArray[Any], reference: MacenkoReference) -> Rgb:
 
 
 def _optical_density(image: Rgb) -> NDArray[np.float32]:
-    """Natural optical density, shape (H*W, 3); slightly negative where a pixel is brighter than the light."""
+    """Return the natural optical density, shape (H*W, 3); slightly negative for pixels brighter than Io."""
     table = -np.log((np.arange(256) + 1.0) / TRANSMITTED_LIGHT)
     return np.asarray(table.astype(np.float32)[image.reshape(-1, 3)], dtype=np.float32)
 
 
 def _stains(density: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Unit stain vectors (2, 3), haematoxylin first, and maximum concentrations (2,); None with too little stain."""
+    """Return unit stain vectors (2, 3), haematoxylin first, and maximum concentrations (2,), or None."""
     stained = density[(density >= OD_THRESHOLD).all(axis=1)]
     if len(stained) < max(MIN_STAINED_PIXELS, MIN_STAINED_FRACTION * len(density)):
         return None
     variances, vectors = np.linalg.eigh(np.cov(stained, rowvar=False))  # ascending
     if variances[1] < MIN_PLANE_VARIANCE:
         return None
-    plane = vectors[:, :0:-1]  # the two widest directions, the widest first
-    plane = plane * np.where(plane.sum(axis=0) < 0.0, -1.0, 1.0)  # eigenvectors have no sign of their own
+    plane = vectors[:, :0:-1]  # the two directions of largest variance
+    plane = plane * np.where(plane.sum(axis=0) < 0.0, -1.0, 1.0)  # the sign of an eigenvector is arbitrary
     projected = stained @ plane
     angles = np.arctan2(projected[:, 1], projected[:, 0])
     extremes = np.percentile(angles, (ANGLE_PERCENTILE, 100.0 - ANGLE_PERCENTILE))
