@@ -80,7 +80,9 @@ class TrainingConfig(BaseModel):
     density_jitter_prob: float = Field(
         0.8, ge=0, le=1, description="robust: probability of a stain jitter in optical density"
     )
-    stain_strength: float = Field()
+    stain_strength: float = Field(
+        1.0, ge=0, le=3, description="robust with framing window: factor on the spread of that jitter"
+    )
     degradations: float = Field(
         1.0, ge=0, le=1, description="robust: factor on the probabilities of blur, low resolution, noise and JPEG"
     )
