@@ -43,15 +43,13 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cog --check --diff --verbosity=0 -U $(DOCUMENTS)
+	$(BIN)/cog --check --diff --verbosity=0 -U -I . $(DOCUMENTS)
 	$(BIN)/python .ci/docstrings.py $(PACKAGES)
 
 check: lint test
 
 docs: setup
-	$(BIN)/cog -r --verbosity=0 -U $(DOCUMENTS)
-	$(BIN)/python -m wbc.reference_cli > docs/cli.md
-	$(BIN)/python -m wbc.reference_settings > docs/settings.md
+	$(BIN)/cog -r --verbosity=0 -U -I . $(DOCUMENTS)
 
 # Evaluate the shipped model on the images in WBC_DATA_ROOT; updates README and model card.
 results: setup

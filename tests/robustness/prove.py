@@ -11,6 +11,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from cogapp import Cog
+
 from benchmarks.record import BundleUsed, Machine, write
 from tests.robustness.bad_images import picture, saved
 from tests.robustness.corpus import corpus, large_upload, tried
@@ -27,7 +29,6 @@ from tests.robustness.result import (
     RobustnessResult,
     SoakResult,
     TermResult,
-    write_tables,
 )
 from tests.robustness.soak import soak
 from tests.robustness.wire import send, upload
@@ -125,7 +126,7 @@ def main() -> int:
         result = prove(given.requests, given.rounds, given.max_examples, Path(folder))
     write(result, given.output)
     if given.output == RESULTS:
-        write_tables(result, DOCUMENT)
+        Cog().callable_main(["cog", "-r", "-U", "--verbosity=0", str(DOCUMENT)])
     for what in result.wrong:
         sys.stderr.write(f"missed: {what}\n")
     sys.stdout.write(f"{given.output}: {len(result.wrong)} claims missed\n")
