@@ -21,7 +21,7 @@ def export(context: click.Context, /, **_: Any) -> None:
     """Turn the training run in folder RUN into a model bundle.
 
     Converts the model to ONNX, compares both on Val images, fits the temperature and the review thresholds on Val, and
-    writes the bundle only if the predictions and maps of both are equal.
+    writes the bundle only if their logits and maps agree.
     """
     chosen = build(ExportOptions, given(context, ExportOptions))
     from export.bundle import export_bundle
