@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cogapp import Cog
 
-from benchmarks.record import BundleUsed, Machine, write
+from benchmarks.record import BundleUsed, write
 from tests.robustness.bad_images import picture, saved
 from tests.robustness.corpus import corpus, large_upload, tried
 from tests.robustness.faults import kill_in_mid_load, terminate_in_mid_load
@@ -34,6 +34,7 @@ from tests.robustness.soak import soak
 from tests.robustness.wire import send, upload
 from tests.served import Served
 from wbc.bundle import Bundle
+from wbc.machine import Machine
 from wbc.settings import settings
 
 GRADCAM_REQUESTS = ("/predict?explain=false&gradcam=keras", "/predict?explain=false")
