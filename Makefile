@@ -36,22 +36,20 @@ test: setup
 soak: setup
 	$(BIN)/python -m tests.robustness.prove
 
-# Not yet rewritten, so not checked: wbc/adaptation, wbc/data, wbc/nn, wbc/preprocessing, training, evaluation, export, tests.
-PACKAGES := benchmarks service.py wbc/cli wbc/http wbc/explain wbc/serving wbc/saliency wbc/score
+# Not yet rewritten, so not checked: wbc/adaptation, wbc/data, wbc/nn, wbc/preprocessing, training, evaluation, tests.
+PACKAGES := benchmarks export service.py wbc/cli wbc/http wbc/explain wbc/serving wbc/saliency wbc/score
 DOCUMENTS := README.md $(wildcard docs/*.md docs/decisions/*.md)
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cog --check --diff --verbosity=0 -U $(DOCUMENTS)
+	$(BIN)/cog --check --diff --verbosity=0 -U -I . $(DOCUMENTS)
 	$(BIN)/python .ci/docstrings.py $(PACKAGES)
 
 check: lint test
 
 docs: setup
-	$(BIN)/cog -r --verbosity=0 -U $(DOCUMENTS)
-	$(BIN)/python -m wbc.reference_cli > docs/cli.md
-	$(BIN)/python -m wbc.reference_settings > docs/settings.md
+	$(BIN)/cog -r --verbosity=0 -U -I . $(DOCUMENTS)
 
 # Evaluate the shipped model on the images in WBC_DATA_ROOT; updates README and model card.
 results: setup

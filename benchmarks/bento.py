@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +13,13 @@ import httpx
 import psutil
 
 from benchmarks.cells import load_pictures
-from benchmarks.options import RESULTS
-from benchmarks.record import Machine, Measured, Result, read
+from benchmarks.options import RESULTS, BentoOptions, Variant
+from benchmarks.record import Measured, Result, read
 from benchmarks.server import Server
+from wbc.machine import Machine
 from wbc.markdown import table
 from wbc.settings import REPOSITORY
 
-Variant = Literal["full", "slim", "gpu"]
 SPECS: dict[Variant, str] = {"full": "bentofile.yaml", "slim": "bentofile.slim.yaml", "gpu": "bentofile.gpu.yaml"}
 LARGEST = 5
 
@@ -51,7 +51,7 @@ class BentoResult(Measured):
     variants: dict[Variant, BentoSize]
 
 
-def measure_bentos(variants: Sequence[Variant], machine: Machine) -> BentoResult:
+def measure_bentos(options: BentoOptions, machine: Machine, log: Callable[[str], None]) -> BentoResult:
     """Build each variant, install its packages in a new environment, serve it there and send one request.
 
     Raises:
@@ -59,7 +59,8 @@ def measure_bentos(variants: Sequence[Variant], machine: Machine) -> BentoResult
         httpx.HTTPStatusError: the request failed.
     """
     sizes: dict[Variant, BentoSize] = {}
-    for variant in variants:
+    for variant in options.variant or SPECS:
+        log(variant)
         with tempfile.TemporaryDirectory(prefix="bento-size-") as folder:
             sizes[variant] = _measure(variant, Path(folder))
     return BentoResult(command="make bento-sizes", quick=False, machine=machine, variants=sizes)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from benchmarks.options import (
-    RESULTS,
     AllOptions,
+    BentoOptions,
     FilterOptions,
     LatencyOptions,
     LoadOptions,
@@ -21,12 +21,13 @@ from benchmarks.options import (
 from wbc.cli.options import build, given, options
 
 if TYPE_CHECKING:
-    from benchmarks.bento import Variant
-    from benchmarks.record import Machine, Measured
+    from benchmarks.record import Measured
+    from wbc.machine import Machine
 
-Chosen = TypeVar("Chosen", LatencyOptions, FilterOptions, LoadOptions, PipelineOptions, AllOptions)
-VARIANTS = click.Choice(["full", "slim", "gpu"])
-FILE = click.Path(dir_okay=False, path_type=Path)
+    Measure = Callable[..., Measured]
+    Result = TypeVar("Result", bound=Measured)
+
+Chosen = TypeVar("Chosen", LatencyOptions, FilterOptions, LoadOptions, PipelineOptions, BentoOptions)
 
 
 @click.group()
@@ -46,14 +47,20 @@ def bench(context: click.Context) -> None:
 @options(LatencyOptions)
 def latency(**_: Any) -> None:
     """Time each stage of one image, and the forward pass by batch size."""
-    _run(_parse(LatencyOptions))
+    from benchmarks.latency import measure_latency
+    from benchmarks.tables import describe
+
+    click.echo(describe(_run(LatencyOptions, measure_latency)))
 
 
 @bench.command()
 @options(FilterOptions)
 def preprocessing(**_: Any) -> None:
     """Time every variant of the filter on images of 224x224 pixels, on one core."""
-    _run(_parse(FilterOptions))
+    from benchmarks.latency import measure_filters
+    from benchmarks.tables import describe
+
+    click.echo(describe(_run(FilterOptions, measure_filters)))
 
 
 @bench.command()
@@ -64,84 +71,69 @@ def load(**_: Any) -> None:
     Starts the server, sends HTTP requests from a separate process, and measures the bare session and a naive Keras
     server in the same run for comparison.
     """
-    _run(_parse(LoadOptions))
+    from benchmarks.load import measure_load
+    from benchmarks.tables import describe
+
+    click.echo(describe(_run(LoadOptions, measure_load)))
 
 
 @bench.command()
 @options(PipelineOptions)
 def pipeline(**_: Any) -> None:
     """Measure training's input pipeline alone and with the training steps, with a cold and a warm cache."""
-    _run(_parse(PipelineOptions))
+    from benchmarks.pipeline import measure_pipeline
+    from benchmarks.tables import describe
+
+    click.echo(describe(_run(PipelineOptions, measure_pipeline)))
 
 
 @bench.command("all")
 @options(AllOptions)
 def all_benchmarks(**_: Any) -> None:
     """Run every benchmark, write all results and update the tables of docs/performance.md."""
-    from benchmarks import tables
-    from benchmarks.record import Machine
+    from benchmarks import record, tables
+    from benchmarks.latency import measure_filters, measure_latency
+    from benchmarks.load import measure_load
+    from benchmarks.pipeline import measure_pipeline
     from benchmarks.targets import Results
     from wbc.bundle import Bundle
+    from wbc.machine import Machine
     from wbc.settings import settings
 
-    chosen = _parse(AllOptions)
-    graphs = Bundle.load(chosen.bundle or settings().bundle).graphs
-    folder, machine = chosen.results_dir, Machine.here()
-    same: dict[str, Any] = {"quick": chosen.quick, "images": chosen.images}
-    served: dict[str, Any] = {**same, "bundle": chosen.bundle}
-    _measure(LatencyOptions(**served, output=folder / "latency.json"), machine)
-    _measure(FilterOptions(**same, output=folder / "preprocessing.json"), machine)
-    _measure(LoadOptions(**served, output=folder / load_file("fp32")), machine)
-    if "int8" in graphs:
-        _measure(LoadOptions(**served, graph="int8", naive=False, output=folder / load_file("int8")), machine)
-    training = PipelineOptions(quick=chosen.quick, data_root=chosen.data_root, output=folder / "pipeline.json")
-    _measure(training, machine)
+    chosen = build(AllOptions, given(click.get_current_context(), AllOptions))
+    folder, machine, quick = chosen.results_dir, Machine.here(), chosen.quick
+    served: dict[str, Any] = {"quick": quick, "images": chosen.images, "bundle": chosen.bundle}
+    plan: list[tuple[Measure, LatencyOptions | FilterOptions | LoadOptions | PipelineOptions]] = [
+        (measure_latency, LatencyOptions(**served, output=folder / "latency.json")),
+        (measure_filters, FilterOptions(quick=quick, images=chosen.images, output=folder / "preprocessing.json")),
+        (measure_load, LoadOptions(**served, output=folder / load_file("fp32"))),
+    ]
+    if "int8" in Bundle.load(chosen.bundle or settings().bundle).graphs:
+        int8 = LoadOptions(**served, graph="int8", naive=False, output=folder / load_file("int8"))
+        plan.append((measure_load, int8))
+    training = PipelineOptions(quick=quick, data_root=chosen.data_root, output=folder / "pipeline.json")
+    for measure, each in [*plan, (measure_pipeline, training)]:
+        record.write(measure(each, machine, _log), each.output)
     tables.update_document(chosen.document, folder)
     click.echo(tables.make_tables(Results.load(folder))["targets"])
 
 
 @bench.command()
-@click.option("--variant", "variants", multiple=True, type=VARIANTS, help="Variant, repeatable.  [default: all]")
-@click.option("--output", type=FILE, help="Result file, JSON.  [default: results/bench/bento.json]")
-def bento(*, variants: tuple[Variant, ...], output: Path | None) -> None:
+@options(BentoOptions)
+def bento(**_: Any) -> None:
     """Build, install and serve each variant of the Bento in a temporary environment, and measure its size."""
+    from benchmarks.bento import list_bentos, measure_bentos
+
+    click.echo(list_bentos(_run(BentoOptions, measure_bentos)))
+
+
+def _run(model: type[Chosen], measure: Callable[[Chosen, Machine, Callable[[str], None]], Result]) -> Result:
+    """Measure with the options of the command line, and write the result."""
     from benchmarks import record
-    from benchmarks.bento import SPECS, list_bentos, measure_bentos
-    from benchmarks.record import Machine
+    from wbc.machine import Machine
 
-    result = measure_bentos(variants or tuple(SPECS), Machine.here())
-    record.write(result, output or RESULTS / "bento.json")
-    click.echo(list_bentos(result))
-
-
-def _parse(model: type[Chosen]) -> Chosen:
-    return build(model, given(click.get_current_context(), model))
-
-
-def _run(chosen: LatencyOptions | FilterOptions | LoadOptions | PipelineOptions) -> None:
-    from benchmarks import tables
-    from benchmarks.record import Machine
-
-    click.echo(tables.describe(_measure(chosen, Machine.here())))
-
-
-def _measure(chosen: LatencyOptions | FilterOptions | LoadOptions | PipelineOptions, machine: Machine) -> Measured:
-    """Run one benchmark and write its result."""
-    from benchmarks import record
-    from benchmarks.latency import measure_filters, measure_latency
-    from benchmarks.load import measure_load
-    from benchmarks.pipeline import measure_pipeline
-
-    result: Measured
-    match chosen:
-        case LatencyOptions():
-            result = measure_latency(chosen, machine)
-        case FilterOptions():
-            result = measure_filters(chosen, machine)
-        case LoadOptions():
-            result = measure_load(chosen, machine, _log)
-        case PipelineOptions():
-            result = measure_pipeline(chosen, machine, _log)
+    chosen = build(model, given(click.get_current_context(), model))
+    result = measure(chosen, Machine.here(), _log)
     record.write(result, chosen.output)
     return result
 

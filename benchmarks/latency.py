@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from benchmarks.cells import load_pictures
 from benchmarks.options import FilterOptions, LatencyOptions
-from benchmarks.record import BundleUsed, FilterResult, Machine, Spread, StageResult
+from benchmarks.record import BundleUsed, FilterResult, Spread, StageResult
 from benchmarks.timing import pin_to_one_core, time_repeats
 from wbc.analyzer import Analyzer, Classifier
 from wbc.bundle import GRAPHS, Bundle
 from wbc.cpu import cpu_quota
 from wbc.images import decode, encode_png
 from wbc.inference import available_providers
+from wbc.machine import Machine
 from wbc.preprocessing.enhance import UNCALIBRATED, VARIANTS, enhance
 from wbc.preprocessing.framing import Framing, frame
 from wbc.saliency.overlay import grey, heatmap, overlay
@@ -52,7 +53,7 @@ def time_forward_passes(
     }
 
 
-def measure_latency(options: LatencyOptions, machine: Machine) -> StageResult:
+def measure_latency(options: LatencyOptions, machine: Machine, log: Callable[[str], None]) -> StageResult:
     """Time the stages with the first graph, and the forward pass of every graph.
 
     Raises:
@@ -63,9 +64,11 @@ def measure_latency(options: LatencyOptions, machine: Machine) -> StageResult:
     bundle = Bundle.load(options.bundle or settings().bundle)
     graphs = options.graph or bundle.graphs
     files, source = load_pictures(options.images, 32)
+    log("stages of one image")
     stages, views = _time_stages(load_analyzer(bundle, graphs[0]), files, repeats)
     forward, providers = {}, {}
     for graph in graphs:
+        log(f"forward passes, {graph}")
         analyzer = load_analyzer(bundle, graph)
         forward[graph] = time_forward_passes(analyzer.classifier, views, batch_sizes, forward_repeats)
         providers[graph] = analyzer.provider or "unknown"
@@ -114,11 +117,12 @@ def _time_stages(
     return stages, np.stack([one.model_input for one in prepared])
 
 
-def measure_filters(options: FilterOptions, machine: Machine) -> FilterResult:
+def measure_filters(options: FilterOptions, machine: Machine, log: Callable[[str], None]) -> FilterResult:
     """Time every variant on framed images of 224x224 pixels, on one core."""
     repeats = 5 if options.quick else 300
     files, source = load_pictures(options.images, 32)
     framed = [frame(decode(file), FILTER_SIZE, Framing())[0] for file in files]
+    log("variants of the filter")
     with pin_to_one_core():
         variants = {
             variant: time_repeats(partial(enhance, variant=variant, macenko=UNCALIBRATED), framed, repeats)

@@ -17,10 +17,11 @@ from benchmarks.cells import load_pictures
 from benchmarks.generator import ClosedLoop, Generate, OpenArrivals, Requests, spawn_generator
 from benchmarks.latency import BATCH_SIZES, load_analyzer, time_forward_passes
 from benchmarks.options import LoadOptions
-from benchmarks.record import BundleUsed, LoadResult, Machine, Traffic
+from benchmarks.record import BundleUsed, LoadResult, Traffic
 from benchmarks.server import Product, Server
 from wbc.bundle import Bundle
 from wbc.cpu import serving_threads
+from wbc.machine import Machine
 from wbc.settings import settings
 
 ENDPOINT = "/predict?explain=false"

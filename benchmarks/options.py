@@ -11,6 +11,7 @@ from wbc.settings import REPOSITORY, Graph
 
 RESULTS = REPOSITORY / "results" / "bench"
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
+Variant = Literal["full", "slim", "gpu"]
 
 
 def load_file(graph: str) -> str:
@@ -28,7 +29,7 @@ DataRoot = Annotated[Path | None, _describe("folder of the splits", "drawn cells
 
 
 class Options(BaseModel):
-    """Options that all benchmarks share."""
+    """Options that several benchmarks share."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,6 +76,15 @@ class PipelineOptions(Options):
 
     data_root: DataRoot = None
     output: Annotated[Path, _describe("result file, JSON", "results/bench/pipeline.json")] = RESULTS / "pipeline.json"
+
+
+class BentoOptions(BaseModel):
+    """Options of `wbc bench bento`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    variant: Annotated[tuple[Variant, ...], _describe("variant, repeatable", "all")] = ()
+    output: Annotated[Path, _describe("result file, JSON", "results/bench/bento.json")] = RESULTS / "bento.json"
 
 
 class AllOptions(Options):

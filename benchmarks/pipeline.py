@@ -12,8 +12,9 @@ from typing import Any
 
 from benchmarks.cells import SIDE, write_splits
 from benchmarks.options import PipelineOptions
-from benchmarks.record import Machine, PipelineResult
+from benchmarks.record import PipelineResult
 from wbc.errors import DataError
+from wbc.machine import Machine
 
 VARIANT = "v1"
 

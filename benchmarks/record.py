@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -13,69 +9,17 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wbc.bundle import Bundle
-from wbc.cpu import cpu_quota
 from wbc.errors import DataError
-from wbc.machine import package_versions, processor_name
-from wbc.settings import REPOSITORY, Graph
+from wbc.machine import Machine
+from wbc.settings import Graph
 
 DECIMALS = 4
-VERSIONED = (
-    "bentoml",
-    "keras",
-    "numpy",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "opencv-python-headless",
-    "pillow",
-    "starlette",
-    "tensorflow",
-    "wbc",
-)
 
 
 class Result(BaseModel):
     """Base class of the results: immutable, unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Machine(Result):
-    """Machine and software of a benchmark.
-
-    Attributes:
-        started: UTC, ISO 8601.
-        cpu: model name of the processor.
-        cores: CPU quota of this process.
-        load_average: mean number of runnable processes over the minute before; near 0 on an idle machine.
-        platform: operating system and architecture.
-        versions: of Python and of the installed packages among `VERSIONED`.
-        commit: of the repository; None outside one.
-        modified: true if tracked files differ from that commit.
-    """
-
-    started: str
-    cpu: str
-    cores: int
-    load_average: float
-    platform: str
-    versions: dict[str, str]
-    commit: str | None
-    modified: bool | None
-
-    @classmethod
-    def here(cls) -> Machine:
-        """Describe this machine as it is now."""
-        commit, changes = _run_git("rev-parse", "HEAD"), _run_git("status", "--porcelain", "--untracked-files=no")
-        return cls(
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            cpu=processor_name(),
-            cores=cpu_quota(),
-            load_average=round(os.getloadavg()[0], 2),
-            platform=f"{platform.system()} {platform.machine()}",
-            versions=package_versions(VERSIONED),
-            commit=commit,
-            modified=None if changes is None else bool(changes),
-        )
 
 
 class Measured(Result):
@@ -278,12 +222,3 @@ def read(kind: type[R], path: Path) -> R | None:
         return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise DataError(f"{path} does not have the current result format: {error}") from error
-
-
-def _run_git(*arguments: str) -> str | None:
-    """Return the output of a git command in this repository; None without git or outside a repository."""
-    try:
-        done = subprocess.run(["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""The served graph in 8-bit integers, and in half precision."""
+"""Conversion of a bundle's graph to 8-bit integers and to half precision."""
 
 from __future__ import annotations
 
@@ -19,38 +19,40 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from wbc.errors import ExportError
 
 QUANTIZED = ("Conv", "Relu", "Concat", "MaxPool", "AveragePool")
-"""Operations that are computed in 8-bit integers."""
+"""Operators that are computed in 8-bit integers."""
 
 SAME_SCALE = ("Concat", "MaxPool")
-"""Operations whose inputs and output share one range, so that nothing is rounded a second time."""
+"""Operators whose inputs and output share one range, so that values are rounded only once."""
 
 CALIBRATION_BATCH = 4
 
 
 def quantize_int8(source: Path, target: Path, images: NDArray[np.uint8]) -> None:
-    """Write the graph with its backbone in 8-bit integers (static quantisation, QDQ form).
+    """Write the graph with its backbone in 8-bit integers (static quantisation in QDQ format).
 
-    Weights are signed with a scale an output channel; activations are unsigned with one scale a tensor, of the range
-    that they take on `images`. Three things keep the accuracy. Attention, heads and maps stay in single precision, as
-    does the last activation of the backbone, which they read. The scaling that a batch norm leaves between two other
-    operations becomes a 1x1 convolution of each channel by itself: its factors are then exact, and its result is
-    rounded once instead of twice. And all tensors of a dense block share one range: each of its
-    concatenations would otherwise round the features of all earlier layers again.
+    Weights are signed, with one scale per output channel; activations are unsigned, with one scale per tensor from the
+    range of its values on `images`. Three measures preserve the accuracy:
+
+    - Attention, heads, maps and the last activation of the backbone, which they read, stay in single precision.
+    - A multiplication and addition per channel, which a batch normalisation leaves between two other operators, becomes
+      a depthwise 1x1 convolution: its factors keep their precision, and its result is rounded once instead of twice.
+    - All tensors of a dense block share one range; otherwise each of its concatenations would round the features of all
+      earlier layers again.
 
     Args:
         source: `model.onnx` of a bundle.
         target: file to write.
-        images: uint8 (N, S, S, 3), prepared; of the training split.
+        images: prepared training images, uint8 (N, S, S, 3).
 
     Raises:
-        ExportError: the graph has no pooling over the whole map, with which the attention block begins.
+        ExportError: the graph has no global average pooling, with which the attention block begins.
     """
-    model = _folded(source)
-    _scalings_as_convolutions(model.graph)
+    model = _fold_constants(source)
+    _convert_scalings(model.graph)
     model = onnx.shape_inference.infer_shapes(model)
-    backbone = _backbone(model.graph)
+    backbone = _find_backbone(model.graph)
     quantized = [node for node in backbone if node.op_type in QUANTIZED]
-    ranges = _ranges(model, images)
+    ranges = _measure_ranges(model, images)
     _share_ranges(ranges, quantized)
     quantizer = QDQQuantizer(
         model,
@@ -70,8 +72,8 @@ def quantize_int8(source: Path, target: Path, images: NDArray[np.uint8]) -> None
 
 
 def to_fp16(source: Path, target: Path) -> None:
-    """Write the graph with weights and arithmetic in half precision; inputs and outputs stay what they are."""
-    _save(convert_float_to_float16(_folded(source), keep_io_types=True), target)
+    """Write the graph with weights and arithmetic in half precision; inputs and outputs keep their types."""
+    _save(convert_float_to_float16(_fold_constants(source), keep_io_types=True), target)
 
 
 def _save(model: onnx.ModelProto, target: Path) -> None:
@@ -79,27 +81,27 @@ def _save(model: onnx.ModelProto, target: Path) -> None:
     onnx.save(model, str(target))
 
 
-def _folded(source: Path) -> onnx.ModelProto:
-    """The graph with its constants folded: weights stored in half precision are single-precision numbers in it."""
+def _fold_constants(source: Path) -> onnx.ModelProto:
+    """Load the graph with folded constants, so that weights stored in half precision become single precision."""
     with tempfile.TemporaryDirectory() as folder:
         options = ort.SessionOptions()
-        options.log_severity_level = 3  # each initializer that folding leaves unused is a warning
+        options.log_severity_level = 3  # hides a warning for each initializer that folding leaves unused
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(Path(folder) / "folded.onnx")
         ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         return onnx.load(options.optimized_model_filepath)
 
 
-def _scalings_as_convolutions(graph: onnx.GraphProto) -> None:
-    """Replace `x * gain + offset`, both a number a channel, by a 1x1 convolution with a group a channel."""
+def _convert_scalings(graph: onnx.GraphProto) -> None:
+    """Replace each `x * gain + offset`, with one gain and offset per channel, by a depthwise 1x1 convolution."""
     constants = {one.name: one for one in graph.initializer}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
 
-    def of_channels(node: onnx.NodeProto) -> tuple[str, NDArray[np.float32]] | None:
-        """The other input, and the constant one if it is (1, C, 1, 1) or (C, 1, 1)."""
+    def split_inputs(node: onnx.NodeProto) -> tuple[str, NDArray[np.float32]] | None:
+        """Return the variable input and the constant one if the latter is (1, C, 1, 1) or (C, 1, 1)."""
         for variable, constant in (node.input, reversed(node.input)):
             if constant in constants and variable not in constants:
                 value = numpy_helper.to_array(constants[constant])
@@ -112,8 +114,8 @@ def _scalings_as_convolutions(graph: onnx.GraphProto) -> None:
         if node.output[0] in replaced:
             continue
         after = readers.get(node.output[0], [])
-        gain = of_channels(node) if node.op_type == "Mul" else None
-        offset = of_channels(after[0]) if gain and len(after) == 1 and after[0].op_type == "Add" else None
+        gain = split_inputs(node) if node.op_type == "Mul" else None
+        offset = split_inputs(after[0]) if gain and len(after) == 1 and after[0].op_type == "Add" else None
         if gain is None or offset is None or len(gain[1]) != len(offset[1]):
             nodes.append(node)
             continue
@@ -135,12 +137,12 @@ def _scalings_as_convolutions(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(kept)
 
 
-def _backbone(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes before the attention block, without the last activation and what it is applied to."""
+def _find_backbone(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes before the attention block, without the last activation and its input."""
     makers = {output: node for node in graph.node for output in node.output}
     pooling = next((node for node in graph.node if node.op_type == "GlobalAveragePool"), None)
     if pooling is None:
-        raise ExportError("the graph pools no map as a whole; the attention block of this package begins with that")
+        raise ExportError("the graph has no GlobalAveragePool; a graph with the attention block is expected")
     last = makers[pooling.input[0]]
     waiting = list(last.input)
     if last.op_type == "Relu":
@@ -155,7 +157,7 @@ def _backbone(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]
-    """Hands prepared images to the calibration."""
+    """Prepared images in batches, for the calibration."""
 
     def __init__(self, images: NDArray[np.uint8]) -> None:
         starts = range(0, len(images), CALIBRATION_BATCH)
@@ -166,8 +168,8 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {"image": np.ascontiguousarray(batch)}
 
 
-def _ranges(model: onnx.ModelProto, images: NDArray[np.uint8]) -> TensorsData:
-    """Least and largest value of each tensor over the images; only these two are kept, however many images."""
+def _measure_ranges(model: onnx.ModelProto, images: NDArray[np.uint8]) -> TensorsData:
+    """Return the minimum and maximum of each tensor over the images; memory does not grow with their number."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, str(path))

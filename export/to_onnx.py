@@ -1,4 +1,4 @@
-"""A trained Keras model to the ONNX graph that is served."""
+"""Conversion of a trained Keras model to the served ONNX graph."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPSET = 17
 
 
 def round_to_half(model: keras.Model) -> None:
-    """Round every weight to the nearest half-precision number, in place; the arithmetic stays in single precision.
+    """Round every weight to half precision, in place; the arithmetic stays in single precision.
 
     Raises:
         ExportError: a weight is too large for half precision.
@@ -29,18 +29,20 @@ def round_to_half(model: keras.Model) -> None:
         value = np.asarray(variable)
         if value.dtype != np.float32:
             continue
-        with np.errstate(over="ignore"):  # told below, with the weight's name
-            rounded = _through_half(value)
+        with np.errstate(over="ignore"):  # reported below, with the weight's name
+            rounded = _to_half_and_back(value)
         if not np.isfinite(rounded).all():
-            raise ExportError(f"{variable.path} has a weight of {np.abs(value).max():g}; half precision ends at 65504")
+            raise ExportError(
+                f"{variable.path} has a weight of {np.abs(value).max():g}; half precision has a maximum of 65504"
+            )
         variable.assign(rounded)
 
 
 def to_onnx(model: keras.Model, path: Path) -> None:
     """Write the graph `image uint8 (N, S, S, 3) -> logits, aux_logit, embedding, cam`, opset 17.
 
-    Scaling and the class activation maps are inside the graph. Large weights that are half-precision numbers
-    are stored as such and cast on load, which is exact and halves the file.
+    The graph includes the scaling of the image and the class activation maps. Large weights that half precision can
+    represent are stored in it and cast on load, which is exact and halves the file.
     """
     served = serving_outputs(model)
     size = model.input_shape[1]
@@ -75,10 +77,10 @@ def _name_outputs(graph: onnx.ModelProto, served: keras.Model, model: keras.Mode
                 node.input[position] = "image"
 
 
-def _store_in_half(graph: onnx.ModelProto, model: keras.Model, least_elements: int = 1024) -> None:
-    """Store large initializers as float16 and cast them on load, where that loses nothing.
+def _store_in_half(graph: onnx.ModelProto, model: keras.Model, min_elements: int = 1024) -> None:
+    """Store large initializers as float16 and cast them on load, if that is exact.
 
-    A kernel that the converter multiplied with the gain of the batch norm behind it is stored as both factors.
+    A kernel that the converter multiplied with the gain of the batch normalisation after it is stored as both factors.
     """
     kernels = [
         np.asarray(layer.kernel).transpose(3, 2, 0, 1)
@@ -88,13 +90,13 @@ def _store_in_half(graph: onnx.ModelProto, model: keras.Model, least_elements: i
     added, scales = [], []
     for initializer in graph.graph.initializer:
         value = numpy_helper.to_array(initializer)
-        if value.dtype != np.float32 or value.size < least_elements:
+        if value.dtype != np.float32 or value.size < min_elements:
             continue
         name = initializer.name
-        if np.array_equal(_through_half(value), value):
+        if np.array_equal(_to_half_and_back(value), value):
             initializer.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}:half"))
             added.append(helper.make_node("Cast", [f"{name}:half"], [name], to=TensorProto.FLOAT))
-        elif (factors := _unfolded(value, kernels)) is not None:
+        elif (factors := _find_factors(value, kernels)) is not None:
             kernel, gain = factors
             initializer.CopyFrom(numpy_helper.from_array(kernel.astype(np.float16), f"{name}:half"))
             scales.append(numpy_helper.from_array(gain, f"{name}:gain"))
@@ -106,14 +108,14 @@ def _store_in_half(graph: onnx.ModelProto, model: keras.Model, least_elements: i
     graph.graph.node.extend(nodes)
 
 
-def _through_half(value: np.ndarray) -> np.ndarray:
+def _to_half_and_back(value: np.ndarray) -> np.ndarray:
     return value.astype(np.float16).astype(np.float32)
 
 
-def _unfolded(value: np.ndarray, kernels: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
-    """`(kernel, gain)` with `kernel * gain == value` to single precision, the gain a number an output channel."""
+def _find_factors(value: np.ndarray, kernels: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return `(kernel, gain)` with `kernel * gain == value` in single precision and one gain per output channel."""
     for kernel in kernels:
-        if kernel.shape != value.shape or not np.array_equal(_through_half(kernel), kernel):
+        if kernel.shape != value.shape or not np.array_equal(_to_half_and_back(kernel), kernel):
             continue
         rows, flat = kernel.reshape(len(kernel), -1), value.reshape(len(value), -1)
         largest = np.abs(rows).argmax(axis=1)

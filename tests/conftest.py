@@ -78,10 +78,11 @@ def tiny_run(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_run: Path, drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the bundle exported from `tiny_run`; not to be written to."""
-    from export.bundle import ExportConfig, export_bundle
+    from export.bundle import export_bundle
+    from export.options import ExportOptions
 
     folder = tmp_path_factory.mktemp("tiny") / "bundle"
-    config = ExportConfig(run=tiny_run, output=folder, data_root=drawn_dataset, name="tiny")
+    config = ExportOptions(run=tiny_run, output=folder, data_root=drawn_dataset, name="tiny")
     return export_bundle(config, backbone=tiny).path
 
 

@@ -10,11 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.cells import draw_cell, load_pictures
-from benchmarks.record import FilterResult, LoadResult, Machine, StageResult, read
+from benchmarks.record import FilterResult, LoadResult, StageResult, read
 from benchmarks.timing import pin_to_one_core
 from wbc.cli import main
 from wbc.errors import DataError
 from wbc.images import decode
+from wbc.machine import Machine
 from wbc.preprocessing.enhance import VARIANTS
 from wbc.preprocessing.foreground import find_foreground
 

@@ -11,7 +11,6 @@ from benchmarks.record import (
     BundleUsed,
     FilterResult,
     LoadResult,
-    Machine,
     PipelineResult,
     Spread,
     StageResult,
@@ -22,6 +21,7 @@ from benchmarks.record import (
 from benchmarks.tables import make_tables, update_document
 from benchmarks.targets import Results, check_targets
 from wbc.errors import DataError
+from wbc.machine import Machine
 
 MACHINE = Machine(
     started="2026-01-02T03:04:05+00:00",

@@ -18,9 +18,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from export.bundle import ExportConfig, export_bundle
+from export.bundle import export_bundle
 from export.cli import export
-from export.parity import CAM_TOLERANCE, LOGIT_TOLERANCE, check_parity, scaled
+from export.options import ExportOptions
+from export.parity import CAM_TOLERANCE, LOGIT_TOLERANCE, check_parity, scale_to_maximum
 from export.to_onnx import OPSET, round_to_half, to_onnx
 from wbc.bundle import Bundle, sha256
 from wbc.errors import DataError, ExportError, ParityError
@@ -71,7 +72,9 @@ class TestRoundTrip:
                 score = logits[:, index]
             weights = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
             maps = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1)).numpy()[:, None]
-            assert np.abs(scaled(served.cam[:, index : index + 1]) - scaled(maps)).max() <= 1e-4, CLASSES[index]
+            assert np.abs(scale_to_maximum(served.cam[:, index : index + 1]) - scale_to_maximum(maps)).max() <= 1e-4, (
+                CLASSES[index]
+            )
 
     def test_embedding_is_the_pooled_target_layer(
         self, tiny_model: keras.Model, drawn_views: NDArray[np.uint8], served: Outputs
@@ -146,7 +149,9 @@ class TestRoundingToHalf:
         image = keras.Input((3,))
         model = keras.Model(image, keras.layers.Dense(1, name="dense")(image))
         model.set_weights([np.full((3, 1), 1e6, np.float32), np.zeros(1, np.float32)])
-        with pytest.raises(ExportError, match="dense/kernel has a weight of 1e\\+06; half precision ends at 65504"):
+        with pytest.raises(
+            ExportError, match="dense/kernel has a weight of 1e\\+06; half precision has a maximum of 65504"
+        ):
             round_to_half(model)
 
 
@@ -154,7 +159,7 @@ class TestGate:
     """`check_parity` with graphs that compute something else."""
 
     def check(self, model: keras.Model, outputs: Outputs, images: NDArray[np.uint8]) -> dict[str, float]:
-        return check_parity(model, lambda _: outputs, images)  # type: ignore[arg-type]
+        return check_parity(model, lambda _: outputs, images)
 
     def test_lets_the_sound_graph_pass(
         self, tiny_model: keras.Model, sound: Outputs, drawn_views: NDArray[np.uint8]
@@ -200,7 +205,7 @@ class TestGate:
             check_parity(tiny_model, OnnxClassifier(tmp_path / "model.onnx"), drawn_views[:2])
 
     def test_refuses_to_compare_on_nothing(self, tiny_model: keras.Model, tiny_classifier: OnnxClassifier) -> None:
-        with pytest.raises(ParityError, match="no image to compare on"):
+        with pytest.raises(ParityError, match="no images to compare on"):
             check_parity(tiny_model, tiny_classifier, np.zeros((0, 224, 224, 3), np.uint8))
 
     def test_maps_are_compared_by_shape_and_not_by_scale(
@@ -211,10 +216,10 @@ class TestGate:
     def test_map_of_zeros_stays_one(self) -> None:
         maps = np.zeros((1, 2, 3, 3))
         maps[0, 1] = 4
-        np.testing.assert_array_equal(scaled(maps), maps / 4)
+        np.testing.assert_array_equal(scale_to_maximum(maps), maps / 4)
 
     def test_map_that_is_no_number_stays_one(self) -> None:
-        assert np.isnan(scaled(np.full((1, 1, 3, 3), np.nan))).all()
+        assert np.isnan(scale_to_maximum(np.full((1, 1, 3, 3), np.nan))).all()
 
 
 class Drifting(keras.layers.Layer):  # type: ignore[misc]
@@ -228,8 +233,8 @@ class Drifting(keras.layers.Layer):  # type: ignore[misc]
 
 
 class TestWritingNothing:
-    def config(self, tiny_run: Path, drawn_dataset: Path, output: Path) -> ExportConfig:
-        return ExportConfig(run=tiny_run, output=output, data_root=drawn_dataset, limit=2)
+    def config(self, tiny_run: Path, drawn_dataset: Path, output: Path) -> ExportOptions:
+        return ExportOptions(run=tiny_run, output=output, data_root=drawn_dataset, limit=2)
 
     def test_model_that_converts_wrongly(
         self, tiny_run: Path, drawn_dataset: Path, tiny_backbone: Backbone, tmp_path: Path
@@ -303,8 +308,14 @@ class TestBundle:
         for name in ("evaluation.json", "MODEL_CARD.md", "manifest.json"):
             (tmp_path / name).write_text("of an earlier model")
         (tmp_path / "notes.txt").write_text("mine")
-        config = ExportConfig(
-            run=tiny_run, output=tmp_path, data_root=drawn_dataset, name="second", version="7", half=False, limit=3
+        config = ExportOptions(
+            run=tiny_run,
+            output=tmp_path,
+            data_root=drawn_dataset,
+            name="second",
+            bundle_version="7",
+            half=False,
+            limit=3,
         )
         bundle = export_bundle(config, backbone=tiny_backbone)
         assert (bundle.manifest.name, bundle.manifest.version) == ("second", "7")
@@ -320,7 +331,7 @@ class TestCommand:
         [
             ([], 2, "Missing argument 'RUN'"),
             (["nowhere"], 2, "'nowhere' does not exist"),
-            (["{folder}", "--limit", "-1"], 2, "-1 is not in the range"),
+            (["{folder}", "--limit", "-1"], 2, "greater than or equal to 0 (received -1)"),
             (["--help"], 0, "Turn the training run in folder RUN into a model bundle."),
         ],
     )

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from export.gate import GateConfig, GateResult, add_graph
+from export.gate import GateResult, Limits, add_graph
+from export.options import QuantizeOptions
 from export.quantize import quantize_int8, to_fp16
 from tests.export.test_export import described
 from wbc.bundle import Bundle, sha256
@@ -74,19 +75,17 @@ class TestGraphs:
         graph = onnx.helper.make_graph([cast], "none", [image], [logits])
         model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=10)
         onnx.save(model, str(tmp_path / "none.onnx"))
-        with pytest.raises(ExportError, match="pools no map as a whole"):
+        with pytest.raises(ExportError, match="has no GlobalAveragePool"):
             quantize_int8(tmp_path / "none.onnx", tmp_path / "int8.onnx", drawn_views)
         assert not (tmp_path / "int8.onnx").exists()
 
 
 class TestGate:
-    def add(self, bundle: Path, data: Path, least_speedup: float, most_lost: float = 1.0) -> GateResult:
+    def add(self, bundle: Path, data: Path, min_speedup: float, max_lost: float = 1.0) -> GateResult:
         """Speed depends on the machine, so the tests say what is enough."""
-        config = GateConfig(
-            bundle, data, limit=3, calibration_images=2, batch_sizes=(1, 2), rounds=3, threads=1,
-            least_speedup=least_speedup, most_lost=most_lost,
-        )  # fmt: skip
-        return add_graph(config)
+        options = QuantizeOptions(bundle=bundle, data_root=data, limit=3, calibration_images=2, rounds=3, threads=1)
+        limits = Limits(min_speedup=min_speedup, max_lost=max_lost, batch_sizes=(1, 2))
+        return add_graph(options, limits=limits)
 
     def test_passes_and_is_offered(self, bundle: Path, drawn_dataset: Path, drawn_views: NDArray[np.uint8]) -> None:
         former = Bundle.load(bundle).sha256
@@ -104,18 +103,18 @@ class TestGate:
         classifier(drawn_views)
 
     @pytest.mark.parametrize(
-        ("least_speedup", "most_lost", "words"),
+        ("min_speedup", "max_lost", "words"),
         [
-            (1e9, 1.0, r"times as fast as single precision at batch 1; 1e\+09 is the least"),
+            (1e9, 1.0, r"times as fast as single precision at batch size 1; at least 1e\+09 is required"),
             (0.0, -2.0, r"points of balanced accuracy on Val; at most -200 are accepted"),
         ],
     )
     def test_fails_and_an_earlier_graph_is_taken_away(
-        self, bundle: Path, drawn_dataset: Path, least_speedup: float, most_lost: float, words: str
+        self, bundle: Path, drawn_dataset: Path, min_speedup: float, max_lost: float, words: str
     ) -> None:
         former = Bundle.load(bundle)
         assert self.add(bundle, drawn_dataset, 0.0).offered
-        result = self.add(bundle, drawn_dataset, least_speedup, most_lost)
+        result = self.add(bundle, drawn_dataset, min_speedup, max_lost)
         assert not result.offered
         assert any(re.search(words, failure) for failure in result.failures)
         assert not (bundle / "model.int8.onnx").exists()
@@ -134,7 +133,7 @@ class TestCommand:
         args = ["quantize", str(bundle), "--graph", "fp16", "--data-root", str(drawn_dataset), "--report", str(report)]
         result = CliRunner().invoke(main, [*args, "--limit", "3", "--threads", "1"])
         assert result.exit_code == 1
-        assert "fp16 is not offered: its speed cannot be measured here: device 'cuda' is not available" in result.output
+        assert "fp16 was not added: its speed cannot be measured here: device 'cuda' is not available" in result.output
         measured = json.loads(report.read_text())
         assert (measured["offered"], measured["speed"]) == (False, [])
         assert measured["fidelity"]["probability_largest"] < 0.01

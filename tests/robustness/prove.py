@@ -11,7 +11,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.record import BundleUsed, Machine, write
+from cogapp import Cog
+
+from benchmarks.record import BundleUsed, write
 from tests.robustness.bad_images import picture, saved
 from tests.robustness.corpus import corpus, large_upload, tried
 from tests.robustness.faults import kill_in_mid_load, terminate_in_mid_load
@@ -27,12 +29,12 @@ from tests.robustness.result import (
     RobustnessResult,
     SoakResult,
     TermResult,
-    write_tables,
 )
 from tests.robustness.soak import soak
 from tests.robustness.wire import send, upload
 from tests.served import Served
 from wbc.bundle import Bundle
+from wbc.machine import Machine
 from wbc.settings import settings
 
 GRADCAM_REQUESTS = ("/predict?explain=false&gradcam=keras", "/predict?explain=false")
@@ -125,7 +127,7 @@ def main() -> int:
         result = prove(given.requests, given.rounds, given.max_examples, Path(folder))
     write(result, given.output)
     if given.output == RESULTS:
-        write_tables(result, DOCUMENT)
+        Cog().callable_main(["cog", "-r", "-U", "--verbosity=0", str(DOCUMENT)])
     for what in result.wrong:
         sys.stderr.write(f"missed: {what}\n")
     sys.stdout.write(f"{given.output}: {len(result.wrong)} claims missed\n")

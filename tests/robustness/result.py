@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
-from benchmarks.record import BundleUsed, Measured, Result
+from benchmarks.record import BundleUsed, Measured, Result, read
+from wbc.markdown import table
 from wbc.settings import REPOSITORY
 
 RESULTS = REPOSITORY / "results" / "bench" / "robustness.json"
 DOCUMENT = REPOSITORY / "docs" / "robustness.md"
-BEGIN, END = "<!-- begin: measured -->\n", "<!-- end: measured -->"
 MOST_GROWTH = 0.05
 """Of memory, after the warm-up."""
 
@@ -77,12 +76,15 @@ class RobustnessResult(Measured):
     wrong: list[str]
 
 
-def tables(result: RobustnessResult) -> str:
-    """The measured part of `docs/robustness.md`."""
-    corpus, soak = result.corpus, result.soak
+def show() -> str:
+    """Return the measured part of docs/robustness.md, for its cog block."""
+    result = read(RobustnessResult, RESULTS)
+    if result is None:
+        return "\nNot measured yet: `make soak`.\n"
+    corpus, soak, fuzz, term, machine = result.corpus, result.soak, result.fuzz, result.term, result.machine
     rows = [
         ("Bad uploads", f"{corpus.cases} cases, {corpus.rounds} rounds", f"memory {corpus.growth:+.1%}"),
-        ("Fuzzed OpenAPI document", f"{result.fuzz.operations} operations", f"{result.fuzz.requests} requests"),
+        ("Fuzzed OpenAPI document", f"{fuzz.operations} operations", f"{fuzz.requests} requests"),
         (
             "Soak",
             f"{soak.requests} requests in {soak.seconds:.0f} s",
@@ -90,34 +92,20 @@ def tables(result: RobustnessResult) -> str:
         ),
         *(
             (
-                f"`{kill.service}` killed in mid-load",
+                f"`{kill.service}` killed under load",
                 _counts(kill.statuses),
                 f"unready after {_seconds(kill.unready_after_s)}, ready {_seconds(kill.ready_after_s)} later",
             )
             for kill in result.kills
         ),
-        ("SIGTERM in mid-load", f"{result.term.in_flight} in flight", f"{result.term.answered} answered with 200"),
+        ("SIGTERM under load", f"{term.in_flight} in progress", f"{term.answered} completed with 200"),
     ]
-    lines = ["| part | size | result |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
-    verdict = "\n".join(f"- missed: {what}" for what in result.wrong) or "Nothing was missed."
-    machine = result.machine
-    return "\n".join(
-        [
-            *lines,
-            "",
-            verdict,
-            "",
-            f"Measured on {machine.cores} cores ({machine.cpu}), model `{result.bundle.name}` {result.bundle.version}, "
-            f"by `{result.command}`.",
-            "",
-        ]
+    missed = "\n".join(f"- missed: {what}" for what in result.wrong) or "No claim was missed."
+    source = (
+        f"Measured on {machine.cores} cores ({machine.cpu}), model `{result.bundle.name}` {result.bundle.version}, "
+        f"by `{result.command}`."
     )
-
-
-def write_tables(result: RobustnessResult, document: Path) -> None:
-    """Put the tables into the document, in the place of those before."""
-    before, _, rest = document.read_text().partition(BEGIN)
-    document.write_text(f"{before}{BEGIN}{tables(result)}{END}{rest.partition(END)[2]}")
+    return "\n" + "\n\n".join([table(("part", "size", "result"), rows), missed, source]) + "\n"
 
 
 def _counts(statuses: dict[int, int]) -> str:

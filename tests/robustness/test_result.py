@@ -1,17 +1,15 @@
-"""The document's tables are those of the committed results."""
+"""The committed results are those of a full run."""
 
 from __future__ import annotations
 
 import pytest
 
 from benchmarks.record import read
-from tests.robustness.result import BEGIN, DOCUMENT, END, RESULTS, RobustnessResult, tables
+from tests.robustness.result import RESULTS, RobustnessResult
 
 
-def test_document_shows_the_committed_results() -> None:
+def test_committed_results_are_of_a_full_run() -> None:
     result = read(RobustnessResult, RESULTS)
     if result is None:
         pytest.skip("make soak has not been run")
-    shown = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
-    assert shown == tables(result)
     assert not result.quick

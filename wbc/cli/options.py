@@ -99,8 +99,9 @@ def _option(name: str, field: FieldInfo) -> Callable[[Decorated], Decorated]:
     description = field.description or ""
     help_text = description[:1].upper() + description[1:]
     if field.annotation is bool:
-        # `--x` for a switch that is off by default, `--x/--no-x` for one that is on.
-        names = f"{flag(name)}/--no-{name.replace('_', '-')}" if field.default else flag(name)
+        # `--x` for a switch that is off by default, `--x/--no-x` for one that is on, unless its opposite has a name.
+        opposite = _extra(field).get("opposite", f"no-{name.replace('_', '-')}")
+        names = f"{flag(name)}/--{opposite}" if field.default else flag(name)
         return click.option(names, name, is_flag=True, default=bool(field.default), help=f"{help_text}.")
     if get_origin(field.annotation) is tuple:
         kind = _type(get_args(field.annotation)[0])
@@ -112,15 +113,18 @@ def _option(name: str, field: FieldInfo) -> Callable[[Decorated], Decorated]:
 
 
 def _default(field: FieldInfo) -> str:
-    extra = field.json_schema_extra
-    if isinstance(extra, dict) and "shown_default" in extra:
-        return str(extra["shown_default"])
+    if (shown := _extra(field).get("shown_default")) is not None:
+        return str(shown)
     if field.default_factory is not None:
         return "default: WBC_DATA_ROOT"
     value = field.default
     if isinstance(value, BaseModel):
         value = ",".join(f"{k}={v}" for k, v in value.model_dump(exclude_defaults=False).items())
     return "not set" if value is None else f"default: {value}"
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def _type(annotation: Any) -> click.ParamType[Any]:
