@@ -16,8 +16,8 @@ from benchmarks.cells import load_pictures
 from benchmarks.options import RESULTS
 from benchmarks.record import Machine, Measured, Result, read
 from benchmarks.server import Server
-from wbc.markdown import table
 from wbc.settings import REPOSITORY
+from wbc.tables import Table
 
 Variant = Literal["full", "slim", "gpu"]
 SPECS: dict[Variant, str] = {"full": "bentofile.yaml", "slim": "bentofile.slim.yaml", "gpu": "bentofile.gpu.yaml"}
@@ -133,7 +133,7 @@ def list_bentos(result: BentoResult | None) -> str:
         "largest packages",
         "memory, MB",
     )
-    return table(head, rows)
+    return Table(head, rows).markdown()
 
 
 def show_bentos() -> str:

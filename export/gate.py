@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from evaluation.answers import Answers
-from evaluation.asking import Entrant, answer
 from evaluation.intervals import RESAMPLES, Estimate, bootstrap
 from evaluation.metrics import measure
+from evaluation.predictions import Predictions, predict_one
 from export.quantize import quantize_int8, to_fp16
-from wbc.analysis import Pipeline
+from wbc.analyzer import Analyzer
 from wbc.bundle import GRAPHS, ONNX, Bundle, sha256, write_manifest
 from wbc.cpu import cpu_quota
 from wbc.data.dataset import VAL, prepare_all, read_split
@@ -275,8 +274,8 @@ def _speed(fp32: OnnxClassifier, graph: OnnxClassifier, batch_size: int, config:
 
 
 def _fidelity(bundle: Bundle, fp32: OnnxClassifier, graph: OnnxClassifier, config: GateConfig) -> Fidelity:
-    split, entrants = read_split(config.data_root, VAL, config.limit), {"": Entrant(Pipeline(bundle))}
-    ours, theirs = (answer(entrants, classifier, split)[""] for classifier in (fp32, graph))
+    split = read_split(config.data_root, VAL, config.limit)
+    ours, theirs = (predict_one(Analyzer(bundle, classifier), split) for classifier in (fp32, graph))
     apart = np.abs(ours.probabilities - theirs.probabilities).max(axis=1)
     correlations, empty_in_one = _maps(bundle, fp32, graph, config)
     balanced = [measure(one.labels, one.probabilities).present.balanced_accuracy for one in (ours, theirs)]
@@ -296,7 +295,7 @@ def _fidelity(bundle: Bundle, fp32: OnnxClassifier, graph: OnnxClassifier, confi
     )
 
 
-def _lost(ours: Answers, theirs: Answers) -> Estimate:
+def _lost(ours: Predictions, theirs: Predictions) -> Estimate:
     """Balanced accuracy lost from the first to the second answers, with the interval of the paired difference."""
     change = ours.correct.astype(np.int64) - theirs.correct  # 1 lost, 0 the same, -1 won
     table = np.array([[(change[ours.labels == c] == step).sum() for step in (-1, 0, 1)] for c in range(len(CLASSES))])

@@ -15,7 +15,7 @@ PACKAGES = ("wbc", "training", "evaluation", "export", "benchmarks")
 
 LAYERS = (
     ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.machine", "wbc.cpu", "wbc.logs", "wbc.process"),
-    ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.markdown"),
+    ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.tables"),
     ("wbc.explain", "wbc.files", "wbc.run_record"),
     ("wbc.bundle", "wbc.data"),
     ("wbc.inference", "wbc.saliency"),

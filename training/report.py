@@ -10,8 +10,8 @@ from typing import Any
 
 from training import figures
 from wbc.labels import CLASSES
-from wbc.markdown import table
 from wbc.run_record import TrainingRecord, write_rows
+from wbc.tables import Table
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.15rem .7rem;border-bottom:1px solid #ddd;text-align:left}
@@ -25,7 +25,7 @@ def history_table(path: str) -> str:
     columns |= {"val_balanced_accuracy": "Val balanced, %", "val_loss": "Val loss", "seconds": "s"}
     with Path(path).open(newline="") as file:
         rows = [[_shown(name, row[name]) for name in columns] for row in csv.DictReader(file)]
-    return table(columns.values(), rows)
+    return Table(columns.values(), rows).markdown()
 
 
 def _shown(name: str, value: str) -> str:
