@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
-from evaluation.rejection import Rejection
+from evaluation.rejection import Rejection, Score, UnknownResult
 from evaluation.results import EVALUATION, AblationRow, DomainResult, EvaluationResult, HeldOutChoice, read_evaluation
 from wbc.labels import CLASSES
 from wbc.settings import REPOSITORY
@@ -31,7 +32,7 @@ def make_tables(result: EvaluationResult) -> dict[str, Table]:
         "larger_classes": list_larger_classes(result.domains),
         "recalls": list_recalls(result.domains),
         "classes": list_classes(result.domains),
-        "declared": list_scores(result.declared, "Under a declared label set: percent, only images of its classes."),
+        "declared": list_scores(result.declared, "Percent, only images of the declared classes."),
         "calibration": list_calibration(result.domains),
         "ablation": list_ablation(result.ablation),
         "held_out": list_choices(result.held_out_choices),
@@ -43,21 +44,20 @@ def make_tables(result: EvaluationResult) -> dict[str, Table]:
 
 def list_scores(domains: Sequence[DomainResult], caption: str) -> Table:
     """Return one row of scores per set of images."""
-    rows = [
-        (
-            domain.title,
-            domain.metrics.images,
-            domain.metrics.accuracy.percent(),
-            f"{100 * domain.metrics.majority_baseline:.2f}",
-            domain.metrics.present.balanced_accuracy.percent(),
-            domain.metrics.present.macro_f1.percent(),
-            len(domain.metrics.present.classes),
-            _format_kappa(domain.metrics.kappa),
-        )
-        for domain in domains
-    ]
-    columns = ("images of", "n", "accuracy", "majority", "balanced accuracy", "macro F1", "classes", "kappa")
-    return Table(columns, rows, caption)
+    return Table.of(
+        domains,
+        {
+            "images of": lambda domain: domain.title,
+            "n": lambda domain: domain.metrics.images,
+            "accuracy": lambda domain: domain.metrics.accuracy.percent(),
+            "majority": lambda domain: f"{100 * domain.metrics.majority_baseline:.2f}",
+            "balanced accuracy": lambda domain: domain.metrics.present.balanced_accuracy.percent(),
+            "macro F1": lambda domain: domain.metrics.present.macro_f1.percent(),
+            "classes": lambda domain: len(domain.metrics.present.classes),
+            "kappa": lambda domain: _format_kappa(domain.metrics.kappa),
+        },
+        caption,
+    )
 
 
 def list_larger_classes(domains: Sequence[DomainResult]) -> Table:
@@ -84,54 +84,55 @@ def list_recalls(domains: Sequence[DomainResult]) -> Table:
 
 def list_classes(domains: Sequence[DomainResult]) -> Table:
     """Return precision, recall and F1, one row per class and set of images."""
-    rows = [
-        (
-            domain.name,
-            name,
-            scores.support,
-            *("-" if value is None else f"{100 * value:.1f}" for value in (scores.precision, scores.recall, scores.f1)),
-        )
-        for domain in domains
-        for name, scores in domain.metrics.per_class.items()
-    ]
+    rows = []
+    for domain in domains:
+        for name, scores in domain.metrics.per_class.items():
+            values = (scores.precision, scores.recall, scores.f1)
+            percents = ("-" if value is None else f"{100 * value:.1f}" for value in values)
+            rows.append((domain.name, name, scores.support, *percents))
     return Table(("images of", "class", "n", "precision", "recall", "F1"), rows, "Each class, in percent:")
 
 
 def list_calibration(domains: Sequence[DomainResult]) -> Table:
     """Return calibration and review, one row per set of images."""
-    rows = [
-        (
-            domain.name,
-            f"{domain.ece_before:.4f}",
-            f"{domain.metrics.ece:.4f}",
-            f"{domain.metrics.brier:.4f}",
-            f"{100 * domain.flagged / domain.metrics.images:.1f}",
-            "all flagged" if domain.unflagged_accuracy is None else domain.unflagged_accuracy.percent(),
-            f"{100 * domain.coverage.coverage:.1f}",
-        )
-        for domain in domains
-    ]
-    scores = ("ECE before", "ECE", "Brier", "flagged, %", "accuracy of the unflagged", "coverage at 1% error, %")
-    caption = (
+    return Table.of(
+        domains,
+        {
+            "images of": lambda domain: domain.name,
+            "ECE before": lambda domain: f"{domain.ece_before:.4f}",
+            "ECE": lambda domain: f"{domain.metrics.ece:.4f}",
+            "Brier": lambda domain: f"{domain.metrics.brier:.4f}",
+            "flagged, %": lambda domain: f"{100 * domain.flagged / domain.metrics.images:.1f}",
+            "accuracy of the unflagged": lambda domain: (
+                domain.unflagged_accuracy.percent() if domain.unflagged_accuracy else "all flagged"
+            ),
+            "coverage at 1% error, %": lambda domain: f"{100 * domain.coverage.coverage:.1f}",
+        },
         "ECE: expected calibration error, before and after temperature scaling. Coverage at 1% error: the largest "
-        "share of images, most confident first, of which at most 1% are misclassified."
+        "share of images, most confident first, of which at most 1% are misclassified.",
     )
-    return Table(("images of", *scores), rows, caption)
 
 
 def list_rejection(rejection: Rejection) -> Table:
     """Return the detection of out-of-distribution images, one row per group."""
-    rows = []
-    for group in rejection.unknown:
-        scores = {found.score: f"{found.auroc:.4f} / {found.fpr95:.4f}" for found in group.detections}
-        both = (scores.get("confidence", "-"), scores.get("distance", "-"))
-        rows.append((group.group, group.images, group.flagged.percent(), *both))
-    caption = (
+
+    def detection(group: UnknownResult, score: Score) -> str:
+        found = {one.score: f"{one.auroc:.4f} / {one.fpr95:.4f}" for one in group.detections}
+        return found.get(score, "-")
+
+    return Table.of(
+        rejection.unknown,
+        {
+            "images of": lambda group: group.group,
+            "n": lambda group: group.images,
+            "flagged, %": lambda group: group.flagged.percent(),
+            "AUROC / FPR95 by confidence": lambda group: detection(group, "confidence"),
+            "by distance": lambda group: detection(group, "distance"),
+        },
         f"Against {rejection.known_images} images of {rejection.known}, of which {rejection.known_flagged.percent()} "
         "percent are flagged. AUROC: area under the ROC curve, 0.5 is chance. FPR95: share of the known images above "
-        "the threshold that detects 95% of the group."
+        "the threshold that detects 95% of the group.",
     )
-    return Table(("images of", "n", "flagged, %", "AUROC / FPR95 by confidence", "by distance"), rows, caption)
 
 
 def list_left_out(found: Mapping[str, Any]) -> Table:
@@ -148,51 +149,37 @@ def list_left_out(found: Mapping[str, Any]) -> Table:
 
 def list_ablation(steps: Sequence[AblationRow]) -> Table:
     """Return one row per step and set of images."""
-    rows = [
-        (
-            step.domain,
-            step.step,
-            step.tier,
-            step.accuracy.percent(),
-            step.balanced_accuracy.percent(),
-            step.macro_f1.percent(),
-            _format_kappa(step.kappa),
-            f"{step.views:.2f}",
-            f"{step.cost_ms:.0f}",
-        )
-        for step in steps
-    ]
-    columns = ("images of", "step", "uses", "accuracy", "balanced accuracy", "macro F1", "kappa", "views", "ms")
-    caption = (
+    return Table.of(
+        steps,
+        {
+            "images of": attrgetter("domain"),
+            "step": attrgetter("step"),
+            "uses": attrgetter("tier"),
+            "accuracy": lambda step: step.accuracy.percent(),
+            "balanced accuracy": lambda step: step.balanced_accuracy.percent(),
+            "macro F1": lambda step: step.macro_f1.percent(),
+            "kappa": lambda step: _format_kappa(step.kappa),
+            "views": lambda step: f"{step.views:.2f}",
+            "ms": lambda step: f"{step.cost_ms:.0f}",
+        },
         "Ablation, in percent. A step uses the image, unlabelled images of the device, or the class shares of the "
-        "batch. Cost: wall time per image in one process on the machine that evaluated."
+        "batch. ms: wall time per image in one process on the machine that evaluated.",
     )
-    return Table(columns, rows, caption)
 
 
 def list_choices(choices: Sequence[HeldOutChoice]) -> Table:
     """Return the step that the other foreign devices choose for each foreign device."""
-    rows = [
-        (
-            choice.device,
-            choice.chosen,
-            f"{100 * choice.balanced_accuracy:.2f}",
-            f"{100 * choice.nothing:.2f}",
-            choice.best,
-            f"{100 * choice.best_balanced_accuracy:.2f}",
-        )
-        for choice in choices
-    ]
-    columns = (
-        "device left out",
-        "chosen by the others",
-        "balanced accuracy",
-        "nothing",
-        "best in hindsight",
-        "its score",
-    )
-    return Table(
-        columns, rows, "Steps that the other foreign devices choose for each, by balanced accuracy in percent:"
+    return Table.of(
+        choices,
+        {
+            "device left out": attrgetter("device"),
+            "chosen by the others": attrgetter("chosen"),
+            "balanced accuracy": lambda choice: f"{100 * choice.balanced_accuracy:.2f}",
+            "nothing": lambda choice: f"{100 * choice.nothing:.2f}",
+            "best in hindsight": attrgetter("best"),
+            "its score": lambda choice: f"{100 * choice.best_balanced_accuracy:.2f}",
+        },
+        "Steps that the other foreign devices choose for each, by balanced accuracy in percent:",
     )
 
 

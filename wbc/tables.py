@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from wbc.errors import DataError
+
+T = TypeVar("T")
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,6 +32,11 @@ class Table:
         self.columns = [str(name) for name in columns]
         self.rows = [[str(cell) for cell in row] for row in rows]
         self.caption = caption
+
+    @classmethod
+    def of(cls, items: Iterable[T], columns: Mapping[str, Callable[[T], object]], caption: str = "") -> Table:
+        """Return a table with one row per item; each column computes its cell from the item."""
+        return cls(columns, [[cell(item) for cell in columns.values()] for item in items], caption)
 
     def markdown(self) -> str:
         """Return the table in Markdown, below its caption."""

@@ -48,129 +48,113 @@ def _describe_run(results: Results) -> str:
 
 def make_tables(results: Results) -> list[Table]:
     """Return the tables of all checks, the summary first."""
-    off_cell, swaps = results["off_cell"], results["background_swaps"]
+    off_cell = results["off_cell"]
     val = off_cell["splits"][0]
-    focus = ("without_ratio", "ratio", "coverage", "lift", "flagged", "errors_among_flagged", "errors_among_unflagged")
-    swap = ("control_flipped", "cells_flipped", "flips", "flips_to_the_donors_class", "fall_of_probability")
+    areas = [{"": f"{kind}, {curve['better']} is better", **curve["auc"]} for kind, curve in _curves(results)]
+    classes = [{"predicted": name, **row} for name, row in val["by_class"].items()]
     tables = [
         summarise(results),
-        Table(
-            ("down to", "Spearman"),
-            [
-                (f"`{s['randomised_down_to']}`", _format(s["rank_correlation"]))
-                for s in results["randomisation"]["stages"]
-            ],
+        _tabulate(
+            [{**stage, "stage": f"`{stage['randomised_down_to']}`"} for stage in results["randomisation"]["stages"]],
+            {"down to": "stage", "Spearman": "rank_correlation"},
             "**Rank correlation with the trained model's map**, layers randomised from the head down to the named one:",
         ),
-        Table(
-            ("", "Grad-CAM", "random map", "centred Gaussian"),
-            [
-                (f"{kind}, {curve['better']} is better", *_cells(curve["auc"], ("gradcam", "random", "gaussian")))
-                for kind, curve in ((kind, results["curves"][kind]) for kind in ("insertion", "deletion"))
-            ],
+        _tabulate(
+            areas,
+            {"": "", "Grad-CAM": "gradcam", "random map": "random", "centred Gaussian": "gaussian"},
             "**Area under the curves** of the calibrated probability:",
         ),
-        Table(
-            (
-                "split",
-                "images",
-                "no ratio",
-                "rho",
-                "coverage",
-                "lift",
-                "flagged",
-                "errors, flagged",
-                "errors, unflagged",
-            ),
-            [(row["split"], row["images"], *_cells(row, focus)) for row in off_cell["splits"]],
+        _tabulate(
+            off_cell["splits"],
+            {
+                "split": "split",
+                "images": "images",
+                "no ratio": "without_ratio",
+                "rho": "ratio",
+                "coverage": "coverage",
+                "lift": "lift",
+                "flagged": "flagged",
+                "errors, flagged": "errors_among_flagged",
+                "errors, unflagged": "errors_among_unflagged",
+            },
             f"**Focus on the detected cell.** Flagged: a lift below {off_cell['min_focus_lift']}, the bundle's "
             f"threshold; 1% of these images of {val['split']} are below {val['lift_quantiles']['0.01']:.3f}.",
         ),
-        Table(
-            ("predicted", "images", "lift", "lift below 0", "strength, lift below 0", "strength, lift above 0"),
-            [
-                (name, row["images"], *_cells(row, ("lift", "below_0")), *_strengths(row))
-                for name, row in val["by_class"].items()
-            ],
+        _tabulate(
+            classes,
+            {
+                "predicted": "predicted",
+                "images": "images",
+                "lift": "lift",
+                "lift below 0": "below_0",
+                "strength, lift below 0": "median_strength_below_0",
+                "strength, lift above 0": "median_strength_above_0",
+            },
             f"**Focus by predicted class**, {val['split']}. Strength: median of the map's maximum before scaling to 1.",
         ),
-        Table(
-            (
-                "split",
-                "cells",
-                "own background",
-                "any other background",
-                "all pastes",
-                "to the donor's class",
-                "fall of probability",
-            ),
-            [(row["split"], row["cells"], *_cells(row, swap)) for row in swaps],
+        _tabulate(
+            results["background_swaps"],
+            {
+                "split": "split",
+                "cells": "cells",
+                "own background": "control_flipped",
+                "any other background": "cells_flipped",
+                "all pastes": "flips",
+                "to the donor's class": "flips_to_the_donors_class",
+                "fall of probability": "fall_of_probability",
+            },
             "**Background swaps**: share of cells whose class changes when pasted back on their own background "
             "(control) and on others; share of all pastes that change it, and that change it to the donor's class.",
         ),
     ]
     if (drawn := results["drawn_masks"]) is not None:
-        names = ("ratio", "coverage", "lift", "nucleus_ratio", "hits")
-        tables.append(
-            Table(
-                ("map", "rho", "coverage", "lift", "share on the nucleus", "maximum on the cell"),
-                [
-                    ("Grad-CAM", *_cells(drawn["gradcam"], names)),
-                    ("centred Gaussian", *_cells(drawn["gaussian"], names)),
-                ],
-                "**Location of the map**, by hand-drawn masks:",
-            )
-        )
+        named = {"rho": "ratio", "coverage": "coverage", "lift": "lift", "share on the nucleus": "nucleus_ratio"}
+        maps = [{"map": "Grad-CAM", **drawn["gradcam"]}, {"map": "centred Gaussian", **drawn["gaussian"]}]
+        columns = {"map": "map", **named, "maximum on the cell": "hits"}
+        tables.append(_tabulate(maps, columns, "**Location of the map**, by hand-drawn masks:"))
     return tables
 
 
 def summarise(results: Results) -> Table:
     """Return one row per check."""
     same, random = results["agreement"], results["randomisation"]
+    maps = f"closed form = automatic differentiation, {same['maps']} maps"
     rows = [
-        (
-            f"closed form = automatic differentiation, {same['maps']} maps",
-            f"largest difference {same['largest_difference']:.1e}",
-            _verdict(same),
-        ),
-        (
-            "all layers randomised, rank correlation",
-            _format(random["stages"][-1]["rank_correlation"]),
-            _verdict(random),
-        ),
+        (maps, f"largest difference {same['largest_difference']:.1e}", _verdict(same)),
+        ("all layers randomised, rank correlation", random["stages"][-1]["rank_correlation"], _verdict(random)),
     ]
-    for kind in ("insertion", "deletion"):
+    for kind, curve in _curves(results):
         for other, name in (("random", "a random map"), ("gaussian", "a centred Gaussian")):
-            entry = results["curves"][kind]["difference"][other]
-            rows.append((f"{kind} AUC minus that of {name}", _format(entry["gradcam_minus_this"]), _verdict(entry)))
+            entry = curve["difference"][other]
+            rows.append((f"{kind} AUC minus that of {name}", entry["gradcam_minus_this"], _verdict(entry)))
     if (drawn := results["drawn_masks"]) is not None:
         found = results["foreground"]
         rows += [
-            ("lift on hand-drawn cells", _format(drawn["gradcam"]["lift"]), _verdict(drawn)),
-            ("error of the served lift there", _format(drawn["served_lift_error"]), ""),
-            ("detected cell against drawn, Dice", _format(found["cell_dice"]), ""),
-            ("detected nucleus against drawn, Dice", _format(found["nucleus_dice"]), ""),
-            ("detected cell with a Dice below 0.5", _format(found["cell_dice_below_half"]), ""),
-            ("pictures without a valid mask", _format(found["invalid"]), ""),
+            ("lift on hand-drawn cells", drawn["gradcam"]["lift"], _verdict(drawn)),
+            ("error of the served lift there", drawn["served_lift_error"], ""),
+            ("detected cell against drawn, Dice", found["cell_dice"], ""),
+            ("detected nucleus against drawn, Dice", found["nucleus_dice"], ""),
+            ("detected cell with a Dice below 0.5", found["cell_dice_below_half"], ""),
+            ("pictures without a valid mask", found["invalid"], ""),
         ]
     for swap in results["background_swaps"]:
-        rows.append((f"class changes on a swapped background, {swap['split']}", _format(swap["cells_flipped"]), ""))
-    return Table(("check", "result", "verdict"), rows)
+        rows.append((f"class changes on a swapped background, {swap['split']}", swap["cells_flipped"], ""))
+    return Table(("check", "result", "verdict"), [[_format(cell) for cell in row] for row in rows])
 
 
-def _cells(row: Results, names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(_format(row[name]) for name in names)
+def _curves(results: Results) -> list[tuple[str, Results]]:
+    return [(kind, results["curves"][kind]) for kind in ("insertion", "deletion")]
 
 
-def _strengths(row: Results) -> tuple[str, ...]:
-    values = (row["median_strength_below_0"], row["median_strength_above_0"])
-    return tuple("none" if value is None else f"{value:.3g}" for value in values)
+def _tabulate(rows: Iterable[Results], columns: Mapping[str, str], caption: str) -> Table:
+    """Return a table of the named values of each row."""
+    return Table(columns, [[_format(row[key]) for key in columns.values()] for row in rows], caption)
 
 
-def _format(estimate: Mapping[str, float] | None) -> str:
-    if estimate is None:
-        return "none"
-    return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
+def _format(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+    return "none" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _verdict(entry: Results) -> str:
