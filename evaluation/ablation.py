@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,8 +29,9 @@ from wbc.labels import CLASSES
 from wbc.preprocessing.enhance import Variant
 from wbc.preprocessing.foreground import find_foreground
 
-OFF: Mapping[str, Any] = {"mode": "off"}
-CELL: Mapping[str, Any] = {"mode": "cell"}
+OFF: Mapping[str, Any] = {"color_normalization": "none", "framing": {"mode": "off"}}
+FRAMED: Mapping[str, Any] = {"color_normalization": "none", "framing": {"mode": "cell"}}
+REINHARD: Mapping[str, Any] = {"color_normalization": "reinhard"}
 
 BASELINE = "nothing"
 PRIOR = "framing + prior correction (EM)"
@@ -37,34 +39,23 @@ PRIOR = "framing + prior correction (EM)"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row of the ablation.
+    """One step of the adaptation.
 
     Attributes:
         name: name of the row.
+        settings: changes to the preprocessing; see `model.configure`.
         tta: test-time augmentation.
         tier: information used besides the image; see `AblationRow`.
         prior: estimate the class shares of the batch and correct for them.
+        device_zoom: frame all images of a device with one magnification.
     """
 
     name: str
+    settings: Mapping[str, Any] = field(default_factory=lambda: FRAMED)
     tta: Mode = "none"
     tier: Tier = "image"
     prior: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Steps with the same preprocessing, which share preparation and forward pass.
-
-    Attributes:
-        settings: changes to the preprocessing; see `model.configure`.
-        steps: the steps.
-        device_factor: frame all images of a device with one magnification.
-    """
-
-    settings: Mapping[str, Any]
-    steps: tuple[Step, ...]
-    device_factor: bool = False
+    device_zoom: bool = False
 
 
 class TimedClassifier:
@@ -88,35 +79,37 @@ class TimedClassifier:
         return 1e3 * self.seconds / max(self.views, 1)
 
 
-def list_groups(variant: Variant) -> tuple[Group, ...]:
+ON_VAL = (
+    Step(BASELINE, OFF),
+    Step("framing"),
+    Step("framing + light TTA", tta="light"),
+    Step("framing + auto TTA", tta="auto"),
+    Step(PRIOR, tier="batch", prior=True),
+)
+"""Steps that are judged on `Val`; a filter or a frame that the model was not trained with is not."""
+
+
+def list_steps(variant: Variant) -> tuple[Step, ...]:
     """Return all steps for a model that was trained with a variant of the filter."""
-    framed: dict[str, Any] = {"color_normalization": "none", "framing": CELL}
-    others = [name for name in get_args(Variant) if name != variant]
     return (
-        Group({"color_normalization": "none", "framing": OFF}, (Step(BASELINE),)),
-        Group({"color_normalization": "reinhard", "framing": OFF}, (Step("Reinhard"),)),
-        Group(
-            framed,
-            (
-                Step("framing"),
-                Step("framing + light TTA", "light"),
-                Step("framing + auto TTA", "auto"),
-                Step(PRIOR, tier="batch", prior=True),
-            ),
+        ON_VAL[0],
+        Step("Reinhard", {**OFF, **REINHARD}),
+        *ON_VAL[1:],
+        Step("framing, one factor per device", tier="device", device_zoom=True),
+        Step("framing + Reinhard", {**FRAMED, **REINHARD}),
+        Step("framing + Reinhard + light TTA", {**FRAMED, **REINHARD}, tta="light"),
+        *(
+            Step(f"framing, filter {name}", {**FRAMED, "variant": name})
+            for name in get_args(Variant)
+            if name != variant
         ),
-        Group(framed, (Step("framing, one factor per device", tier="device"),), device_factor=True),
-        Group(
-            {"color_normalization": "reinhard", "framing": CELL},
-            (Step("framing + Reinhard"), Step("framing + Reinhard + light TTA", "light")),
-        ),
-        *(Group({**framed, "variant": name}, (Step(f"framing, filter {name}"),)) for name in others),
     )
 
 
 def run_ablation(
     config: EvaluationConfig, analyzer: Analyzer, names: Sequence[str], say: Callable[[str], None]
 ) -> list[AblationRow]:
-    """Measure every step on every split, and on `Val` the steps that are chosen there.
+    """Measure every step on every split, and those of `ON_VAL` on `Val`.
 
     Args:
         config: configuration of the evaluation.
@@ -126,59 +119,58 @@ def run_ablation(
     """
     val_names = [name for name in split_names(config.data_root) if name.lower() == VAL.lower()]
     prior = source_prior(analyzer, read_split(config.data_root, val_names[0]) if val_names else None)
-    variant = analyzer.bundle.manifest.preprocessing.variant
-    # Views and prior are judged on `Val`; a filter or a frame that the model was not trained with is not.
-    on_val = [one for one in list_groups("none") if {BASELINE, "framing"} & {step.name for step in one.steps}]
+    every = list_steps(analyzer.bundle.manifest.preprocessing.variant)
     rows: list[AblationRow] = []
     for name in dict.fromkeys([*val_names, *names]):
         say(f"{name}: ablation")
         split = read_split(config.data_root, name, config.ablation_limit or config.limit)
-        for group in on_val if name in val_names else list_groups(variant):
-            rows += measure_group(group, analyzer, split, prior, config)
+        rows += measure_steps(ON_VAL if name in val_names else every, analyzer, split, prior, config)
     return rows
 
 
-def measure_group(
-    group: Group, analyzer: Analyzer, split: Split, prior: NDArray[np.float64], config: EvaluationConfig
+def measure_steps(
+    steps: Sequence[Step], analyzer: Analyzer, split: Split, prior: NDArray[np.float64], config: EvaluationConfig
 ) -> list[AblationRow]:
-    """Measure the steps of a group on a split.
+    """Measure steps on a split; neighbours with the same preprocessing share preparation and forward pass.
 
     Args:
-        group: the steps.
+        steps: the steps.
         analyzer: with the bundle's own settings.
         split: the images.
         prior: (5,) class shares where the probabilities are calibrated.
         config: batching and seed.
     """
-    settings = dict(group.settings)
-    if group.device_factor:
-        settings["framing"] = {**CELL, **_zoom_of_device(analyzer, split, config.workers)}
-    timed = TimedClassifier(analyzer.classifier)
-    own = Analyzer(analyzer.bundle, timed)
-    configurations = {
-        step.name: Configuration(configure(own, tta=step.tta, **settings).pipeline) for step in group.steps
-    }
-    found = predict(own, split, configurations, **config.batching)
     rows = []
-    for step in group.steps:
-        predictions = correct_prior(found[step.name], prior) if step.prior else found[step.name]
-        metrics = measure(predictions.labels, predictions.probabilities, seed=config.seed)
-        views = float(predictions.views.mean())
-        rows.append(
-            AblationRow(
-                step=step.name,
-                tier=step.tier,
-                domain=split.name,
-                images=metrics.images,
-                accuracy=metrics.accuracy,
-                balanced_accuracy=metrics.present.balanced_accuracy,
-                macro_f1=metrics.present.macro_f1,
-                kappa=metrics.kappa,
-                views=views,
-                cost_ms=float(np.median(predictions.prepare_ms)) + views * timed.ms_per_view,
-            )
-        )
+    for (settings, device_zoom), neighbours in groupby(steps, lambda step: (step.settings, step.device_zoom)):
+        group = list(neighbours)
+        changes = dict(settings)
+        if device_zoom:
+            changes["framing"] = {**settings["framing"], **_zoom_of_device(analyzer, split, config.workers)}
+        timed = TimedClassifier(analyzer.classifier)
+        own = Analyzer(analyzer.bundle, timed)
+        configurations = {step.name: Configuration(configure(own, tta=step.tta, **changes).pipeline) for step in group}
+        found = predict(own, split, configurations, **config.batching)
+        for step in group:
+            predictions = correct_prior(found[step.name], prior) if step.prior else found[step.name]
+            rows.append(_score(step, predictions, timed.ms_per_view, config.seed))
     return rows
+
+
+def _score(step: Step, predictions: Predictions, ms_per_view: float, seed: int) -> AblationRow:
+    metrics = measure(predictions.labels, predictions.probabilities, seed=seed)
+    views = float(predictions.views.mean())
+    return AblationRow(
+        step=step.name,
+        tier=step.tier,
+        domain=predictions.split.name,
+        images=metrics.images,
+        accuracy=metrics.accuracy,
+        balanced_accuracy=metrics.present.balanced_accuracy,
+        macro_f1=metrics.present.macro_f1,
+        kappa=metrics.kappa,
+        views=views,
+        cost_ms=float(np.median(predictions.prepare_ms)) + views * ms_per_view,
+    )
 
 
 def _zoom_of_device(analyzer: Analyzer, split: Split, workers: int) -> dict[str, float]:
@@ -212,13 +204,11 @@ def held_out_choices(rows: Sequence[AblationRow]) -> tuple[HeldOutChoice, ...]:
 
     Only steps that use nothing besides the image compete. Empty with fewer than two foreign devices.
     """
+    score = {(row.domain, row.step): row.balanced_accuracy.value for row in rows if row.tier == "image"}
     foreign = [name for name in dict.fromkeys(row.domain for row in rows) if name.lower().startswith("testb")]
-    if len(foreign) < 2:
-        return ()
-    score = {(r.domain, r.step): r.balanced_accuracy.value for r in rows if r.tier == "image"}
-    steps = list(dict.fromkeys(r.step for r in rows if r.tier == "image"))
+    steps = list(dict.fromkeys(step for _, step in score))
     choices = []
-    for held in foreign:
+    for held in foreign if len(foreign) > 1 else []:
         others = [name for name in foreign if name != held]
         chosen = max(steps, key=lambda step: sum(score[name, step] for name in others))
         best = max(steps, key=lambda step: score[held, step])

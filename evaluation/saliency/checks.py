@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic_core import to_json
 
 from evaluation.saliency import drawn_masks
 from evaluation.saliency.agreement import measure_agreement
@@ -134,7 +134,7 @@ def write(results: dict[str, Any], path: Path) -> None:
     """Write the results as JSON, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"new.{path.name}")
-    new.write_text(json.dumps(results, indent=2, ensure_ascii=False, default=_to_plain) + "\n")
+    new.write_bytes(to_json(results, indent=2) + b"\n")
     new.replace(path)
 
 
@@ -142,12 +142,6 @@ def read(path: Path) -> dict[str, Any]:
     """Read results as plain numbers, lists and mappings."""
     results: dict[str, Any] = json.loads(path.read_text())
     return results
-
-
-def _to_plain(value: object) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 class _Timer:
