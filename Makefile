@@ -36,8 +36,7 @@ test: setup
 soak: setup
 	$(BIN)/python -m tests.robustness.prove
 
-# Not yet rewritten, so not checked: wbc/adaptation, wbc/data, wbc/nn, wbc/preprocessing, training, evaluation, tests.
-PACKAGES := benchmarks export service.py wbc/cli wbc/http wbc/explain wbc/serving wbc/saliency wbc/score
+PACKAGES := benchmarks evaluation export service.py tests training wbc
 DOCUMENTS := README.md $(wildcard docs/*.md docs/decisions/*.md)
 lint: setup
 	$(BIN)/ruff check .
@@ -55,8 +54,7 @@ docs: setup
 results: setup
 	$(BIN)/wbc evaluate --split Val --split Val-chula --split TestA --split TestB-lisc --split TestB-tecom \
 		--testb-binary-mode main --write-bundle
-	$(BIN)/python -m evaluation.readme
-	$(BIN)/python -m evaluation.document
+	$(BIN)/cog -r --verbosity=0 -U README.md docs/evaluation.md
 
 # Run all benchmarks and update docs/performance.md; BENCH adds options.
 BENCH ?=

@@ -17,8 +17,8 @@ from benchmarks.options import RESULTS, BentoOptions, Variant
 from benchmarks.record import Measured, Result, read
 from benchmarks.server import Server
 from wbc.machine import Machine
-from wbc.markdown import table
 from wbc.settings import REPOSITORY
+from wbc.tables import Table
 
 SPECS: dict[Variant, str] = {"full": "bentofile.yaml", "slim": "bentofile.slim.yaml", "gpu": "bentofile.gpu.yaml"}
 LARGEST = 5
@@ -134,7 +134,7 @@ def list_bentos(result: BentoResult | None) -> str:
         "largest packages",
         "memory, MB",
     )
-    return table(head, rows)
+    return Table(head, rows).markdown()
 
 
 def show_bentos() -> str:

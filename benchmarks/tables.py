@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
-from cogapp import Cog
-from cogapp.cogapp import CogError
-
 from benchmarks.options import RESULTS, load_file
 from benchmarks.record import (
     BundleUsed,
@@ -23,8 +20,8 @@ from benchmarks.record import (
     find_best_batch,
 )
 from benchmarks.targets import Results, check_targets
-from wbc.errors import DataError
-from wbc.markdown import table
+from wbc.tables import Table
+from wbc.tables import update_document as run_cog
 
 VERDICTS = {True: "met", False: "**missed**", None: "-"}
 SPREAD = ("median, ms", "p5 to p95, ms")
@@ -62,9 +59,7 @@ def update_document(document: Path, folder: Path) -> None:
     """
     token = _folder.set(folder)
     try:
-        Cog().callable_main(["cog", "-r", "-U", "--verbosity=0", str(document)])
-    except (CogError, OSError) as error:
-        raise DataError(f"{document} could not be updated: {error}") from error
+        run_cog(document)
     finally:
         _folder.reset(token)
 
@@ -74,7 +69,7 @@ def make_tables(results: Results) -> dict[str, str]:
     latency, filters, pipeline = results.latency, results.preprocessing, results.pipeline
     targets = [(target.what, target.wanted, target.measured, VERDICTS[target.met]) for target in check_targets(results)]
     return {
-        "targets": table(("target", "wanted", "measured", ""), targets),
+        "targets": Table(("target", "wanted", "measured", ""), targets).markdown(),
         "runs": list_runs(results),
         "stages": list_stages(latency) if latency else _missing("latency"),
         "forward": list_forward_passes(latency) if latency else _missing("latency"),
@@ -116,7 +111,7 @@ def list_runs(results: Results) -> str:
     head = ("file", "command", "UTC", "processor", "cores", "load before", "commit", "bundle", "images")
     versions = {f"{name} {number}" for result in found.values() for name, number in result.machine.versions.items()}
     rows = [(f"`{name}`", *_describe_run(result)) for name, result in found.items()]
-    return f"{table(head, rows)}\n\nVersions: {', '.join(sorted(versions))}." if rows else _missing("all")
+    return f"{Table(head, rows).markdown()}\n\nVersions: {', '.join(sorted(versions))}." if rows else _missing("all")
 
 
 def _describe_run(result: Measured) -> tuple[object, ...]:
@@ -141,9 +136,9 @@ def list_stages(result: StageResult) -> str:
     first = next(iter(result.forward))
     rows += [(f"forward, batch {n}", *_format_spread(s)) for n, s in result.forward[first].items() if n in (1, 8, 32)]
     return (
-        f"{table(('stage', *SPREAD), rows)}\n\nFilter of this bundle: `{result.bundle.variant}`. Forward passes on "
-        f"`{result.providers[first]}`, {result.threads} threads. Execution providers of this build of ONNX Runtime: "
-        f"{', '.join(f'`{name}`' for name in result.available)}."
+        f"{Table(('stage', *SPREAD), rows).markdown()}\n\nFilter of this bundle: `{result.bundle.variant}`. "
+        f"Forward passes on `{result.providers[first]}`, {result.threads} threads. "
+        f"Execution providers of this build of ONNX Runtime: {', '.join(f'`{name}`' for name in result.available)}."
     )
 
 
@@ -158,12 +153,17 @@ def list_forward_passes(result: StageResult) -> str:
             speed = f"**{speed}**" if size == best else speed
             rows.append((graph, provider, size, *_format_spread(spread), _format_ms(spread.median_ms / size), speed))
     absent = f"\n\nNot in this bundle: {', '.join(result.left_out)}." if result.left_out else ""
-    return table(("graph", "on", "batch", "pass, ms", "p5 to p95, ms", "per image, ms", "images/s"), rows) + absent
+    return (
+        Table(("graph", "on", "batch", "pass, ms", "p5 to p95, ms", "per image, ms", "images/s"), rows).markdown()
+        + absent
+    )
 
 
 def list_filters(result: FilterResult) -> str:
     """Return one row per variant of the filter."""
-    return table(("variant", *SPREAD), [(f"`{name}`", *_format_spread(s)) for name, s in result.variants.items()])
+    return Table(
+        ("variant", *SPREAD), [(f"`{name}`", *_format_spread(s)) for name, s in result.variants.items()]
+    ).markdown()
 
 
 def list_loads(loads: Mapping[str, LoadResult]) -> str:
@@ -179,7 +179,7 @@ def list_loads(loads: Mapping[str, LoadResult]) -> str:
         }
         rows += [(name, *_format_traffic(traffic)) for name, traffic in named.items() if traffic is not None]
     columns = ("scheduled/s", "200s/s", "p50, ms", "p95, ms", "p99, ms", "responses", "mean batch", "generator, cores")
-    return table(("load", *columns), rows)
+    return Table(("load", *columns), rows).markdown()
 
 
 def list_rates(loads: Mapping[str, LoadResult]) -> str:
@@ -190,7 +190,7 @@ def list_rates(loads: Mapping[str, LoadResult]) -> str:
         for trial in sorted(load.trials, key=lambda trial: trial.rate or 0.0)
     ]
     columns = ("scheduled/s", "200s/s", "p50, ms", "p95, ms", "p99, ms", "responses", "sustained")
-    return table(("graph", *columns), rows)
+    return Table(("graph", *columns), rows).markdown()
 
 
 def list_pipeline(result: PipelineResult) -> str:
@@ -198,8 +198,8 @@ def list_pipeline(result: PipelineResult) -> str:
     forms = {"img_size": "{:g}", "load_share": "{:.2%}", "pipeline_share": "{:.1%}"}
     rows = [[forms.get(key, "{:.1f}").format(size[key]) for key in PIPELINE] for size in result.sizes]
     return (
-        f"{table(PIPELINE.values(), rows)}\n\nFilter `{result.variant}`, batch size {result.batch_size}; decode, load, "
-        f"augment and prepare on one thread, the others on {result.sizes[0]['threads']:g}."
+        f"{Table(PIPELINE.values(), rows).markdown()}\n\nFilter `{result.variant}`, batch size {result.batch_size}; "
+        f"decode, load, augment and prepare on one thread, the others on {result.sizes[0]['threads']:g}."
     )
 
 
@@ -216,7 +216,7 @@ def show_scores() -> str:
         )
         for r in runs
     ]
-    return f"\n{table(('engine', 'workers', 'images', 'images/s', 'without the start'), rows)}\n"
+    return f"\n{Table(('engine', 'workers', 'images', 'images/s', 'without the start'), rows).markdown()}\n"
 
 
 def _format_traffic(traffic: Traffic) -> tuple[str, ...]:

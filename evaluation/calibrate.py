@@ -1,4 +1,4 @@
-"""What is fitted once a graph is final, on `Val` and `unclassifiable/Train`: temperatures, limits, familiarity."""
+"""Calibration of a final graph on `Val` and `unclassifiable/Train`: temperatures, review thresholds, statistics."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.answers import Answers
-from evaluation.asking import Classifier, Entrant, answer
+from evaluation.predictions import Predictions, predict_one
 from evaluation.unknown import read_unknown
 from wbc.adaptation.calibration import fit_temperature, negative_log_likelihood, probabilities
 from wbc.adaptation.familiarity import Familiarity
@@ -25,31 +24,33 @@ from wbc.adaptation.review import (
     fit_min_focus_lift,
 )
 from wbc.adaptation.tta import Mode, fit_auto_confidence
-from wbc.analysis import Pipeline
+from wbc.analysis import Analysis, Pipeline
+from wbc.analyzer import Analyzer
 from wbc.bundle import FAMILIARITY, Bundle, sha256, write_manifest
 from wbc.data.dataset import VAL, Split, read_split, val_folders
 from wbc.images import decode
-from wbc.inference import OnnxClassifier
+from wbc.settings import Settings
+from wbc.settings import settings as process_settings
 
 Rgb = NDArray[np.uint8]
 
 SHRINKAGES = (0.03, 0.1, 0.3, 1.0)
-"""Shrinkages of the embeddings' covariance that are tried; `unclassifiable/Train` chooses."""
+"""Candidate shrinkages of the embeddings' covariance; `unclassifiable/Train` chooses."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationConfig:
-    """A calibration.
+    """Configuration of a calibration.
 
     Attributes:
-        data_root: folder of the splits, with `Val`; `unclassifiable/Train` is looked for beside it.
+        data_root: folder of the splits, with `Val`; `unclassifiable/Train` is expected next to it.
         sources: folders of the training images.
-        limit: `Val` images a class; 0 is all.
-        train_images: training images a class for the statistics of the embeddings.
-        view_images: `Val` images a class that are looked at in eight views.
-        degraded_images: `Val` images a class that are blurred, darkened and faded.
-        batch_size: views in one forward pass.
-        workers: threads that decode and prepare; 0 is one a core.
+        limit: maximum number of `Val` images per class; 0 takes all.
+        train_images: training images per class for the statistics of the embeddings.
+        view_images: `Val` images per class that are predicted with eight views.
+        degraded_images: `Val` images per class that are blurred, darkened and faded.
+        batch_size: maximum number of views in a forward pass.
+        workers: threads that decode and prepare; 0 takes the CPU quota.
     """
 
     data_root: Path
@@ -62,23 +63,29 @@ class CalibrationConfig:
     workers: int = 0
 
 
-def calibrate(bundle: Bundle, config: CalibrationConfig) -> Bundle:
-    """Fit everything anew for a bundle's graph, and write it into the bundle's folder.
+def calibrate(bundle: Bundle, config: CalibrationConfig, settings: Settings | None = None) -> Bundle:
+    """Fit all values of a bundle that depend on its final graph, and write them into its folder.
+
+    The fp32 graph is used whatever the settings say, because all graphs of a bundle share the manifest.
+
+    Args:
+        bundle: the bundle.
+        config: images and batching.
+        settings: device and threads; None takes those of this process.
 
     Raises:
         DataError: there is no `Val` or no training split.
         InvalidParameter: `Val` is too small or too easy to fit a temperature on.
     """
-    plain = bundle.manifest.model_copy(update={"tta": "none", "review": ReviewThresholds(min_confidence=0.0)})
-    ask = _Asker(replace(bundle, manifest=plain), OnnxClassifier(bundle.onnx_path), config)
+    predictor = _Predictor.load(bundle, config, settings or process_settings())
     folders = val_folders(config.data_root, config.sources) or [VAL]
-    val = ask(Split.joined([read_split(config.data_root, name, config.limit) for name in folders]))
+    val = predictor(Split.joined([read_split(config.data_root, name, config.limit) for name in folders]))
     logits = _log(val.probabilities)
     temperature = round(fit_temperature(logits, val.labels), 5)
     calibrated = probabilities(logits, temperature)
     confidence, correct = calibrated.max(axis=1), calibrated.argmax(axis=1) == val.labels
-    familiarity, max_distance = _familiarity(ask, val)
-    least = {name: round(value, 4) for name, value in _least_quality(ask, val).items()}
+    familiarity, max_distance = _familiarity(predictor, val)
+    least = {name: round(value, 4) for name, value in _least_quality(predictor, val).items()}
     review = ReviewThresholds(
         min_confidence=max(
             *(
@@ -108,7 +115,7 @@ def calibrate(bundle: Bundle, config: CalibrationConfig) -> Bundle:
     manifest = bundle.manifest.model_copy(
         update={
             "temperature": temperature,
-            "tta_temperature": round(temperature * _tta_scale(ask), 5),
+            "tta_temperature": round(temperature * _tta_scale(predictor), 5),
             "tta_auto_confidence": fit_auto_confidence(confidence),
             "label_prior": tuple((counts / counts.sum()).round(6).tolist()) if (counts > 0).all() else None,
             "review": review,
@@ -126,42 +133,49 @@ def _log(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class _Asker:
-    """Asks the model before anything is fitted: temperature 1, nothing flagged."""
+class _Predictor:
+    """Predicts before anything is fitted: temperature 1, one view, no image flagged."""
 
-    bundle: Bundle
-    classifier: Classifier
+    analyzer: Analyzer
     config: CalibrationConfig
 
-    def __call__(self, split: Split, tta: Mode = "none") -> Answers:
-        entrant = Entrant(self.pipeline(tta))
-        batch_size, workers = self.config.batch_size, self.config.workers
-        return answer({"": entrant}, self.classifier, split, batch_size=batch_size, workers=workers)[""]
+    @classmethod
+    def load(cls, bundle: Bundle, config: CalibrationConfig, settings: Settings) -> _Predictor:
+        files = {name: digest for name, digest in bundle.manifest.files.items() if name != FAMILIARITY}
+        update = {
+            "temperature": 1.0,
+            "tta_temperature": None,
+            "files": files,
+            "review": ReviewThresholds(min_confidence=0),
+        }
+        unfitted = replace(bundle, manifest=bundle.manifest.model_copy(update=update))
+        return cls(Analyzer.load(unfitted, settings.model_copy(update={"graph": "fp32", "tta": "none"})), config)
 
-    def pipeline(self, tta: Mode = "none") -> Pipeline:
-        files = {name: digest for name, digest in self.bundle.manifest.files.items() if name != FAMILIARITY}
-        update = {"tta": tta, "temperature": 1.0, "tta_temperature": None, "files": files}
-        return Pipeline(replace(self.bundle, manifest=self.bundle.manifest.model_copy(update=update)))
+    def __call__(self, split: Split, tta: Mode = "none") -> Predictions:
+        pipeline, config = Pipeline(self.analyzer.bundle.with_tta(tta)), self.config
+        return predict_one(
+            self.analyzer, split, pipeline=pipeline, batch_size=config.batch_size, workers=config.workers
+        )
 
 
-def _tta_scale(ask: _Asker) -> float:
-    """By how much the mean logits of eight views are flatter than those of one, as a ratio of top-two margins.
+def _tta_scale(predict: _Predictor) -> float:
+    """Return the ratio of the top-two logit margins of the mean of eight views to those of one view.
 
-    The temperature of the mean is that of one view times this ratio. Fitting it on labels instead would need as many
-    images in eight views as the temperature has in one: few of `Val` are wrong, and they alone decide a fit.
+    The temperature of the mean is that of one view times this ratio. Fitting it on labels needs as many images with
+    eight views as the temperature needs with one, because only the few misclassified images of `Val` decide the fit.
     """
-    split = read_split(ask.config.data_root, "Val", ask.config.view_images)
-    one, eight = _log(ask(split).probabilities), _log(ask(split, "light").probabilities)
+    split = read_split(predict.config.data_root, VAL, predict.config.view_images)
+    one, eight = _log(predict(split).probabilities), _log(predict(split, "light").probabilities)
     margins = [float(np.mean(np.diff(np.sort(logits, axis=1)[:, -2:], axis=1))) for logits in (one, eight)]
     return margins[1] / margins[0]
 
 
-def _familiarity(ask: _Asker, val: Answers) -> tuple[Familiarity, float]:
-    """Statistics of the training images' embeddings, and the largest usual distance from them."""
-    sources = [read_split(ask.config.data_root, name, ask.config.train_images) for name in ask.config.sources]
-    train = ask(Split.joined(sources))
-    folder = ask.config.data_root.parent / "unclassifiable" / "Train"
-    unknown = [ask(split) for split in read_unknown(folder, ask.config.train_images)] if folder.is_dir() else []
+def _familiarity(predict: _Predictor, val: Predictions) -> tuple[Familiarity, float]:
+    """Return statistics of the training images' embeddings, and the largest usual distance from them."""
+    config = predict.config
+    train = predict(Split.joined([read_split(config.data_root, name, config.train_images) for name in config.sources]))
+    folder = config.data_root.parent / "unclassifiable" / "Train"
+    unknown = [predict(split) for split in read_unknown(folder, config.train_images)] if folder.is_dir() else []
     if not unknown:
         usual = Familiarity.fit(train.embedding, train.labels)
         return usual, fit_max_distance(usual.distances(val.embedding), np.zeros(0))
@@ -170,7 +184,7 @@ def _familiarity(ask: _Asker, val: Answers) -> tuple[Familiarity, float]:
         each = Familiarity.fit(train.embedding, train.labels, shrinkage=shrinkage)
         far = [each.distances(kind.embedding) for kind in unknown]
         threshold = fit_max_distance(each.distances(val.embedding), np.concatenate(far))
-        # Each kind of cell weighs the same. What counts is what is found while few known ones are flagged.
+        # Each kind of cell has the same weight. The criterion is the share found while few known cells are flagged.
         share = float(np.mean([(distances > threshold).mean() for distances in far]))
         if best is None or share > best[0]:
             best = (share, each, threshold)
@@ -178,35 +192,36 @@ def _familiarity(ask: _Asker, val: Answers) -> tuple[Familiarity, float]:
     return best[1], best[2]
 
 
-def _least_quality(ask: _Asker, val: Answers) -> dict[str, float]:
-    """Least sharpness, brightness and contrast: where `Val` images made worse are no longer answered well."""
-    split = read_split(ask.config.data_root, "Val", ask.config.degraded_images)
+def _least_quality(predict: _Predictor, val: Predictions) -> dict[str, float]:
+    """Return the least sharpness, brightness and contrast at which degraded `Val` images are still classified well."""
+    split = read_split(predict.config.data_root, VAL, predict.config.degraded_images)
     pictures = [decode(path.read_bytes()) for path in split.paths]
-    _, accuracy = _degraded(ask, pictures, split.labels, "sharpness")
+    _, accuracy = _degraded(predict, pictures, split.labels, "sharpness")
     least = {}
-    for name, (make, strengths) in DEGRADATIONS.items():
-        worse = ([make(rgb, strength) for rgb in pictures] for strength in strengths)
-        steps = [_degraded(ask, made, split.labels, name) for made in worse]
+    for name, (degrade, strengths) in DEGRADATIONS.items():
+        degraded = ([degrade(rgb, strength) for rgb in pictures] for strength in strengths)
+        steps = [_degraded(predict, made, split.labels, name) for made in degraded]
         least[f"min_{name}"] = fit_least_quality(getattr(val, name), steps, accuracy)
     return least
 
 
-def _degraded(ask: _Asker, pictures: Sequence[Rgb], labels: NDArray[np.int64], name: str) -> tuple[float, float]:
-    """Median of a measure of quality, and accuracy, of pictures."""
-    pipeline, size = ask.pipeline(), ask.config.batch_size
-    values, answers = [], []
-    for start in range(0, len(pictures), size):
-        prepared = [pipeline.preprocessor(rgb) for rgb in pictures[start : start + size]]
-        outputs = ask.classifier(np.stack([p.model_input for p in prepared]))
-        for row, image in enumerate(prepared):
-            analysis = pipeline.conclude(image, outputs.rows(slice(row, row + 1)))
-            values.append(getattr(analysis.quality, name))
-            answers.append(int(analysis.probabilities.argmax()))
-    return float(np.median(values)), float((np.array(answers) == labels).mean())
+def _degraded(
+    predict: _Predictor, pictures: Sequence[Rgb], labels: NDArray[np.int64], name: str
+) -> tuple[float, float]:
+    """Return the median of a measure of quality, and the accuracy, of pictures."""
+    config = predict.config
+    found = predict.analyzer.analyze_many(pictures, batch_size=config.batch_size, workers=config.workers)
+    analyses = []
+    for _, one in found:
+        if not isinstance(one, Analysis):
+            raise one
+        analyses.append(one)
+    predicted = np.array([int(one.probabilities.argmax()) for one in analyses])
+    return float(np.median([getattr(one.quality, name) for one in analyses])), float((predicted == labels).mean())
 
 
 def _blurred(rgb: Rgb, sigma: float) -> Rgb:
-    """Out of focus by `sigma`, in pixels of a picture of 224."""
+    """Blur with a Gaussian of `sigma` pixels at a size of 224 pixels."""
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma * max(rgb.shape[:2]) / 224), np.uint8)
 
 
@@ -215,7 +230,7 @@ def _darkened(rgb: Rgb, light: float) -> Rgb:
 
 
 def _faded(rgb: Rgb, kept: float) -> Rgb:
-    """Overexposed: everything moves towards white."""
+    """Overexpose: move all values towards white."""
     return np.asarray(np.rint(255.0 - (255.0 - rgb.astype(np.float64)) * kept), np.uint8)
 
 
@@ -224,4 +239,4 @@ DEGRADATIONS: dict[str, tuple[Callable[[Rgb, float], Rgb], tuple[float, ...]]] =
     "brightness": (_darkened, (0.7, 0.5, 0.35, 0.25, 0.15, 0.08)),
     "contrast": (_faded, (0.7, 0.5, 0.35, 0.25, 0.15, 0.08)),
 }
-"""How pictures are made worse for each measure, the mildest first."""
+"""Degradation and its strengths, the mildest first, for each measure of quality."""

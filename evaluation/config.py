@@ -1,4 +1,4 @@
-"""What an evaluation is told."""
+"""Configuration of an evaluation."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from wbc.adaptation.tta import Mode
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """An evaluation.
+    """Configuration of an evaluation.
 
     Attributes:
-        model_path: a bundle's folder, or a `.keras` file.
+        model_path: folder of a bundle, or a `.keras` file.
         data_root: folder of the splits.
-        output_dir: where the files of the evaluation are written.
-        splits: folders that are evaluated; empty is every `Test*` folder.
-        binary_mode: `main` or `aux` adds a row to each `TestB*` domain, as if its operator had declared that
-            lymphocytes and neutrophils alone occur, decided by that head.
-        tta, color_normalization, preprocessing, framing: in the place of the bundle's; None is the bundle's.
-        batch_size: views in one forward pass.
-        limit: images a class; 0 is all.
-        seed: of the bootstrap and of generated images.
-        workers: threads that decode and prepare; 0 is one a core.
-        ablation: measure each step of the adaptation and each filter as well.
-        ablation_limit: images a class for that; 0 is `limit`.
-        rejection: measure images of none of the five classes as well.
+        output_dir: folder for the results.
+        splits: splits to evaluate; empty takes every `Test*` folder.
+        binary_mode: `main` or `aux` also evaluates each `TestB*` split under a declared label set of lymphocytes and
+            neutrophils, decided by that head.
+        tta, color_normalization, preprocessing, framing: settings of the pipeline; None takes the bundle's.
+        batch_size: maximum number of views in a forward pass.
+        limit: maximum number of images per class; 0 takes all.
+        seed: seed of the bootstrap and of generated images.
+        workers: threads that decode and prepare; 0 takes the CPU quota.
+        ablation: also measure each step of the adaptation and each filter.
+        ablation_limit: maximum number of images per class for that; 0 takes `limit`.
+        rejection: also measure images that show none of the classes.
+        write_bundle: write `evaluation.json` and `MODEL_CARD.md` into the bundle.
     """
 
     model_path: Path
@@ -46,15 +47,16 @@ class EvaluationConfig:
     ablation: bool = False
     ablation_limit: int = 0
     rejection: bool = True
+    write_bundle: bool = False
 
     @property
-    def asking(self) -> dict[str, int]:
-        """How files are answered, as `asking.answer` takes it."""
+    def batching(self) -> dict[str, Any]:
+        """Keyword arguments of `predictions.predict`."""
         return {"batch_size": self.batch_size, "workers": self.workers}
 
     @property
     def adaptation(self) -> dict[str, Any]:
-        """What differs from the bundle's settings, as `Model.configured` takes it."""
+        """Keyword arguments of `model.configure`."""
         framing = None if self.framing is None else {"mode": self.framing}
         return {
             "tta": self.tta,

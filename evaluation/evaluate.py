@@ -1,4 +1,4 @@
-"""`wbc evaluate`: what the product answers for labelled images, and what that is worth."""
+"""Evaluation of a model on labelled images: predictions, metrics, report."""
 
 from __future__ import annotations
 
@@ -10,23 +10,19 @@ from typing import Any
 import numpy as np
 
 from evaluation import plots
-from evaluation.ablation import ablate, held_out_choices
-from evaluation.answers import Answers, joined
-from evaluation.asking import Entrant, answer
+from evaluation.ablation import held_out_choices, run_ablation
 from evaluation.config import EvaluationConfig
 from evaluation.files import write_domain
-from evaluation.model import Model, load_model
+from evaluation.model import configure, graph_of, is_exported, load_analyzer
+from evaluation.model_card import check_as_served, write_into_bundle
+from evaluation.predictions import Configuration, Predictions, predict
 from evaluation.rejection import ACCEPTED_ERROR, Rejection, risk_coverage
-from evaluation.report import Page
-from evaluation.results import (
-    EVALUATION,
-    DomainResult,
-    EvaluationResult,
-    domain_result,
-    write_json,
-)
+from evaluation.report import write_report
+from evaluation.results import EVALUATION, DomainResult, EvaluationResult, measure_domain, write_json
 from evaluation.unknown import measure_rejection
-from wbc.adaptation.routing import BINARY, Head, LabelSet
+from wbc.adaptation.routing import BINARY, LabelSet
+from wbc.analyzer import Analyzer
+from wbc.bundle import Bundle
 from wbc.data.dataset import domains, read_split
 from wbc.labels import CLASSES
 
@@ -37,126 +33,123 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """An evaluation's numbers, and the answers they were computed from.
+    """An evaluation.
 
     Attributes:
-        result: the numbers.
-        answers: of each domain, `combined` among them.
-        model: with the settings that it answered with.
+        result: all scores.
+        predictions: by split, with `combined`.
+        analyzer: with the evaluated settings.
     """
 
     result: EvaluationResult
-    answers: dict[str, Answers]
-    model: Model = field(repr=False)
+    predictions: dict[str, Predictions]
+    analyzer: Analyzer = field(repr=False)
 
 
 def evaluate(config: EvaluationConfig, say: Say = lambda _: None) -> Evaluation:
-    """Evaluate a model and write what was found.
+    """Evaluate a model and write the results.
+
+    Args:
+        config: configuration of the evaluation.
+        say: receives progress messages.
 
     Raises:
         DataError: the data is not laid out as expected.
         BundleError: the model cannot be loaded.
-        InvalidParameter: the settings do not fit together.
+        InvalidParameter: the settings do not fit together, or are not those of the bundle that is to be written.
     """
-    model = load_model(config.model_path).configured(**config.adaptation)
+    loaded = load_analyzer(config.model_path)
+    analyzer = configure(loaded, **config.adaptation)
+    settings = _describe_settings(config, analyzer)
+    if config.write_bundle:
+        check_as_served(settings)
     names = list(config.splits) or domains(config.data_root)
-    found, declared = _answers(config, model, names, say)
-    results = [domain_result(answers, config.data_root, seed=config.seed) for answers in found.values()]
+    predictions, declared = _predict_all(config, analyzer, names, say)
+    results = [measure_domain(found, config.data_root, seed=config.seed) for found in predictions.values()]
     for domain in results:
-        write_domain(config.output_dir / domain.name, found[domain.name], domain, config.data_root)
-    curves = {name: risk_coverage(answers.confidence, answers.correct) for name, answers in found.items()}
+        write_domain(config.output_dir / domain.name, predictions[domain.name], domain, config.data_root)
+    curves = {name: risk_coverage(found.confidence, found.correct) for name, found in predictions.items()}
     plots.risk_coverage(curves, ACCEPTED_ERROR, config.output_dir / "risk_coverage.png")
-    manifest = model.bundle.manifest
+    bundle = analyzer.bundle
+    digest = bundle.sha256 if is_exported(bundle) else "none: not exported"
     result = EvaluationResult(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        model={"name": manifest.name, "version": manifest.version, "sha256": _digest(model)},
-        settings=_settings(config, model),
+        model={"name": bundle.manifest.name, "version": bundle.manifest.version, "sha256": digest},
+        settings=settings,
         domains=tuple(results),
         declared=tuple(declared),
-        rejection=_rejection(config, model, found, say) if config.rejection else None,
+        rejection=_measure_rejection(config, analyzer, predictions, say) if config.rejection else None,
     )
     if config.ablation:
-        write_json(result, config.output_dir / EVALUATION)  # the ablation takes long: what is known is kept
-        rows = ablate(config, names, say)
+        write_json(result, config.output_dir / EVALUATION)  # the ablation takes long and may be interrupted
+        rows = run_ablation(config, loaded, names, say)
         result = result.model_copy(update={"ablation": tuple(rows), "held_out_choices": held_out_choices(rows)})
     write_json(result, config.output_dir / EVALUATION)
-    apart = {name: answers for name, answers in found.items() if name != COMBINED}
-    Page(config.output_dir, config.data_root, model.pipeline, model.classifier).write(result, apart)
-    return Evaluation(result, found, model)
+    separate = {name: found for name, found in predictions.items() if name != COMBINED}
+    write_report(config.output_dir, config.data_root, analyzer, result, separate)
+    if config.write_bundle:
+        write_into_bundle(config.model_path, result)
+    return Evaluation(result, predictions, analyzer)
 
 
-def _answers(
-    config: EvaluationConfig, model: Model, names: Sequence[str], say: Say
-) -> tuple[dict[str, Answers], list[DomainResult]]:
-    """The answers for each set of images, `combined` among them, and the rows of declared label sets."""
-    found: dict[str, Answers] = {}
+def _predict_all(
+    config: EvaluationConfig, analyzer: Analyzer, names: Sequence[str], say: Say
+) -> tuple[dict[str, Predictions], list[DomainResult]]:
+    """Return the predictions by split, with `combined`, and the results under declared label sets."""
+    predictions: dict[str, Predictions] = {}
     declared: list[DomainResult] = []
-    pipeline = model.pipeline
     for name in names:
         split = read_split(config.data_root, name, config.limit)
         say(f"{name}: {len(split.paths)} images")
-        entrants = {"five": Entrant(pipeline)}
-        label_set = _declared(config, name)
+        configurations = {"five": Configuration(analyzer.pipeline)}
+        label_set = None
+        if config.binary_mode != "none" and name.lower().startswith("testb"):
+            label_set = LabelSet(BINARY, config.binary_mode)
+            configurations["declared"] = Configuration(analyzer.pipeline, label_set)
+        found = predict(analyzer, split, configurations, **config.batching)
+        predictions[name] = found["five"]
         if label_set is not None:
-            entrants["declared"] = Entrant(pipeline, label_set)
-        answers = answer(entrants, model.classifier, split, **config.asking)
-        found[name] = answers["five"]
-        if label_set is not None:
-            declared += _under_declaration(answers["declared"], label_set, config)
-    tests = [found[name] for name in names if name.lower().startswith("test")]
+            declared += _measure_declared(found["declared"], label_set, config)
+    tests = [predictions[name] for name in names if name.lower().startswith("test")]
     if len(tests) > 1:
-        found[COMBINED] = joined(COMBINED, tests)
-    return found, declared
+        predictions[COMBINED] = Predictions.joined(COMBINED, tests)
+    return predictions, declared
 
 
-def _rejection(config: EvaluationConfig, model: Model, found: Mapping[str, Answers], say: Say) -> Rejection:
-    """Unknown images against the known ones of the device that the model knows."""
+def _measure_rejection(
+    config: EvaluationConfig, analyzer: Analyzer, predictions: Mapping[str, Predictions], say: Say
+) -> Rejection:
+    """Compare out-of-distribution images with the known ones of `TestA`, or of the first split."""
     say("images of none of the five classes")
-    known = next((name for name in found if name.lower() == "testa"), next(iter(found)))
-    entrant = Entrant(model.pipeline)
-    rejection, unknown = measure_rejection(entrant, model.classifier, found[known], config)
-    if all(np.isfinite(answers.distance).all() for answers in unknown.values()):
-        values = {name: answers.distance for name, answers in ({known: found[known]} | unknown).items()}
-        limit = model.bundle.manifest.review.max_distance
-        plots.distances(values, limit, "distance from the training images", config.output_dir / "distances.png")
+    name = next((name for name in predictions if name.lower() == "testa"), next(iter(predictions)))
+    rejection, unknown = measure_rejection(analyzer, predictions[name], config)
+    if all(np.isfinite(found.distance).all() for found in unknown.values()):
+        distances = {group: found.distance for group, found in ({name: predictions[name]} | unknown).items()}
+        limit = analyzer.bundle.manifest.review.max_distance
+        plots.distances(distances, limit, "distance from the training images", config.output_dir / "distances.png")
     return rejection
 
 
-def _declared(config: EvaluationConfig, name: str) -> LabelSet | None:
-    if config.binary_mode == "none" or not name.lower().startswith("testb"):
-        return None
-    head: Head = config.binary_mode
-    return LabelSet(BINARY, head)
-
-
-def _under_declaration(answers: Answers, label_set: LabelSet, config: EvaluationConfig) -> list[DomainResult]:
-    """The row of a declared label set: over the images that it allows, because a true declaration has no others.
-
-    A set of images without one of the declared classes has no row.
-    """
-    allowed = np.isin(answers.labels, [CLASSES.index(name) for name in label_set.labels])
+def _measure_declared(predictions: Predictions, label_set: LabelSet, config: EvaluationConfig) -> list[DomainResult]:
+    """Measure the images of the declared classes, because a true declaration has no others; none gives no result."""
+    allowed = np.isin(predictions.labels, [CLASSES.index(name) for name in label_set.labels])
     if not allowed.any():
         return []
-    kept = answers.only(allowed)
-    result = domain_result(
-        kept,
-        config.data_root,
-        seed=config.seed,
-        declared=label_set.name,
-        left_out=int((~allowed).sum()),
-    )
-    folder = config.output_dir / f"{answers.split.name}-declared-{label_set.head}"
-    write_domain(folder, kept, result, config.data_root)
+    kept, left_out = predictions.only(allowed), int((~allowed).sum())
+    root = config.data_root
+    result = measure_domain(kept, root, seed=config.seed, declared=label_set.name, left_out=left_out)
+    write_domain(config.output_dir / f"{result.name}-declared-{label_set.head}", kept, result, root)
     return [result]
 
 
-def _settings(config: EvaluationConfig, model: Model) -> dict[str, Any]:
-    """How the answers were made; no folder of this machine."""
-    manifest = model.bundle.manifest
+def _describe_settings(config: EvaluationConfig, analyzer: Analyzer) -> dict[str, Any]:
+    """Return the settings of an evaluation, without paths of this machine."""
+    manifest, bundle = analyzer.bundle.manifest, analyzer.bundle
     return {
         "preprocessing": manifest.preprocessing.variant,
         "color_normalization": manifest.preprocessing.color_normalization,
         "framing": manifest.preprocessing.framing.model_dump(),
+        "graph": graph_of(analyzer),
         "tta": manifest.tta,
         "temperature": manifest.temperature,
         "testb_binary_mode": config.binary_mode,
@@ -164,9 +157,5 @@ def _settings(config: EvaluationConfig, model: Model) -> dict[str, Any]:
         "ablation_limit": config.ablation_limit,
         "batch_size": config.batch_size,
         "seed": config.seed,
-        "as_served": model.calibrated and all(value is None for value in config.adaptation.values()),
+        "as_served": is_exported(bundle) and manifest == Bundle.load(bundle.path).manifest,
     }
-
-
-def _digest(model: Model) -> str:
-    return model.bundle.sha256 if model.calibrated else "none: not exported"

@@ -1,12 +1,12 @@
-"""What is measured of the answers for one set of images. scikit-learn computes; this file says over which classes."""
+"""Classification metrics of one set of images, computed by scikit-learn over the classes that are present."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import (
     accuracy_score,
+    brier_score_loss,
     cohen_kappa_score,
     confusion_matrix,
     log_loss,
@@ -14,27 +14,24 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from evaluation.intervals import Estimate, bootstrap, wilson
-from evaluation.reliability import bins, brier
+from evaluation.intervals import Estimate, FrozenModel, bootstrap, wilson
+from evaluation.reliability import bin_rows
 from wbc.labels import CLASSES
 
 ENOUGH = 10
-"""Images below which a class says little about a macro average."""
+"""Number of images below which the scores of a class carry little information."""
 
 
-class ClassScores(BaseModel):
-    """One class; what cannot be computed is None, never 0.
+class ClassScores(FrozenModel):
+    """Scores of one class; an undefined one is None.
 
     Attributes:
-        support: images of the class.
-        answered: images that were answered with the class.
-        precision: None where the class was never answered.
-        recall: None where the class is absent.
-        f1: None where the class is absent.
-        auc: one against the rest; None where the class is absent or the only one.
+        support: number of images of the class.
+        answered: number of images predicted as the class.
+        precision: None if the class was never predicted.
+        recall, f1: None if the class is absent.
+        auc: one-vs-rest; None if the class is absent or the only one.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     support: int
     answered: int
@@ -44,35 +41,31 @@ class ClassScores(BaseModel):
     auc: float | None
 
 
-class Macro(BaseModel):
-    """Averages over classes, each class weighing the same, with the classes they run over."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Macro(FrozenModel):
+    """Unweighted averages over the named classes."""
 
     classes: tuple[str, ...]
     balanced_accuracy: Estimate
     macro_f1: Estimate
 
 
-class Metrics(BaseModel):
+class Metrics(FrozenModel):
     """All scores of one set of images.
 
     Attributes:
-        images: how many.
+        images: number of images.
         accuracy: with Wilson's interval.
-        present: macro averages over the classes that have an image.
-        ten_or_more: the same over the classes with `ENOUGH` images; None where no class has as many.
-        kappa: Cohen's; None where truth and answers are one and the same single class.
+        present: macro averages over the classes with an image.
+        ten_or_more: macro averages over the classes with `ENOUGH` images; None if there is none.
+        kappa: Cohen's; None if truth and predictions are one and the same class.
         majority_class: the most frequent class.
-        majority_baseline: accuracy of answering it always.
+        majority_baseline: accuracy of always predicting it.
         ece: expected calibration error, 15 bins of equal width.
         brier: summed over classes, 0 to 2.
         log_loss: mean cross-entropy, nats.
-        confusion: truth in rows, answers in columns, in the order of `labels.CLASSES`.
-        per_class: by name.
+        confusion: truth in rows, predictions in columns, in the order of `labels.CLASSES`.
+        per_class: by name, in the same order.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: int
     accuracy: Estimate
@@ -85,57 +78,51 @@ class Metrics(BaseModel):
     brier: float
     log_loss: float
     confusion: tuple[tuple[int, ...], ...]
-    per_class: dict[str, ClassScores] = Field(description="by name, in the order of the classes")
+    per_class: dict[str, ClassScores]
 
     @property
     def chance_exceeded(self) -> bool:
-        """Whether the accuracy is above that of always answering the most frequent class."""
+        """True if the accuracy is above that of always predicting the most frequent class."""
         return self.accuracy.value > self.majority_baseline
 
 
 def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64], *, seed: int = 0) -> Metrics:
-    """All scores of answers.
+    """Compute all scores of predictions.
 
     Args:
         labels: (N,) true class indices, N at least 1.
-        probabilities: (N, 5), rows sum to 1; the answer is the most probable class.
-        seed: of the bootstrap.
+        probabilities: (N, 5), rows sum to 1; the most probable class is the predicted one.
+        seed: seed of the bootstrap.
     """
-    answers = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     every = np.arange(len(CLASSES))
-    confusion = confusion_matrix(labels, answers, labels=every)
+    confusion = confusion_matrix(labels, predicted, labels=every)
     support = confusion.sum(axis=1)
     enough = support >= ENOUGH
     return Metrics(
         images=len(labels),
-        accuracy=wilson(int(accuracy_score(labels, answers, normalize=False)), len(labels)),
+        accuracy=wilson(int(accuracy_score(labels, predicted, normalize=False)), len(labels)),
         present=_macro(confusion, support > 0, seed),
         ten_or_more=_macro(confusion, enough, seed) if enough.any() else None,
-        kappa=_kappa(labels, answers),
+        kappa=_kappa(labels, predicted),
         majority_class=CLASSES[int(support.argmax())],
         majority_baseline=float(support.max() / len(labels)),
-        ece=bins(probabilities.max(axis=1), answers == labels).error,
-        brier=brier(probabilities, labels),
+        ece=bin_rows(probabilities, labels).error,
+        brier=float(brier_score_loss(labels, probabilities, labels=every, scale_by_half=False)),
         log_loss=float(log_loss(labels, np.clip(probabilities, 1e-15, 1.0), labels=every)),
         confusion=tuple(tuple(int(v) for v in row) for row in confusion),
-        per_class=_per_class(labels, answers, probabilities),
+        per_class=_per_class(labels, predicted, probabilities),
     )
 
 
-def balanced_accuracy_of_larger(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> float:
-    """Mean recall of the classes with at least `ENOUGH` images, of class indices (N,); one at least has as many."""
-    confusion = confusion_matrix(labels, answers, labels=range(len(CLASSES)))
-    return float(balanced_accuracy(confusion[None], confusion.sum(axis=1) >= ENOUGH)[0])
-
-
 def balanced_accuracy(confusion: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean recall of the chosen classes, each with support, from (R, C, C) to (R,)."""
+    """Return the mean recall of the chosen classes (C,), each with support, from (R, C, C) to (R,)."""
     hits = np.diagonal(confusion, axis1=1, axis2=2)[:, chosen]
     return np.asarray((hits / confusion.sum(axis=2)[:, chosen]).mean(axis=1))
 
 
 def macro_f1(confusion: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean F1 of the chosen classes, each with support, from (R, C, C) to (R,); wrong answers of any class count."""
+    """Return the mean F1 of the chosen classes (C,), each with support, from (R, C, C) to (R,)."""
     hits = np.diagonal(confusion, axis1=1, axis2=2)[:, chosen]
     total = (confusion.sum(axis=1) + confusion.sum(axis=2))[:, chosen]
     return np.asarray((2 * hits / total).mean(axis=1))
@@ -149,30 +136,27 @@ def _macro(confusion: NDArray[np.int64], chosen: NDArray[np.bool_], seed: int) -
     )
 
 
-def _kappa(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> float | None:
-    # Where both name one class alone, agreement by chance is certain and kappa is 0/0.
-    if len(np.union1d(labels, answers)) == 1:
-        return None
-    return float(cohen_kappa_score(labels, answers))
+def _kappa(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> float | None:
+    # With one class in both, agreement by chance is certain and kappa is 0/0.
+    return None if len(np.union1d(labels, predicted)) == 1 else float(cohen_kappa_score(labels, predicted))
 
 
 def _per_class(
-    labels: NDArray[np.int64], answers: NDArray[np.int64], probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], probabilities: NDArray[np.float64]
 ) -> dict[str, ClassScores]:
     precision, recall, f1, support = precision_recall_fscore_support(
-        labels, answers, labels=np.arange(len(CLASSES)), zero_division=0
+        labels, predicted, labels=np.arange(len(CLASSES)), zero_division=0
     )
     scores = {}
     for index, name in enumerate(CLASSES):
-        truth, answered = labels == index, int((answers == index).sum())
+        truth, answered = labels == index, int((predicted == index).sum())
         there = bool(support[index])
-        both = there and not truth.all()
         scores[name] = ClassScores(
             support=int(support[index]),
             answered=answered,
             precision=float(precision[index]) if answered else None,
             recall=float(recall[index]) if there else None,
             f1=float(f1[index]) if there else None,
-            auc=float(roc_auc_score(truth, probabilities[:, index])) if both else None,
+            auc=float(roc_auc_score(truth, probabilities[:, index])) if there and not truth.all() else None,
         )
     return scores

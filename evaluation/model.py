@@ -1,79 +1,68 @@
-"""The model that is evaluated: a bundle, or a `.keras` file as training leaves it."""
+"""The analyzer that is evaluated: of a bundle, or of a `.keras` file as training leaves it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from evaluation.asking import Classifier
 from wbc.adaptation.tta import Mode
-from wbc.analysis import Pipeline
+from wbc.analyzer import Analyzer
 from wbc.bundle import Bundle
 from wbc.errors import InvalidParameter
-from wbc.inference import OnnxClassifier
 from wbc.preprocessing.pipeline import Preprocessing
 from wbc.preprocessing.stain import UNCALIBRATED
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A forward pass and what its manifest says of it.
-
-    Attributes:
-        bundle: the bundle, its manifest perhaps with other settings.
-        classifier: the forward pass.
-        calibrated: whether a temperature and thresholds were fitted.
-    """
-
-    bundle: Bundle
-    classifier: Classifier
-    calibrated: bool = True
-
-    def configured(self, *, tta: Mode | None = None, **preprocessing: Any) -> Model:
-        """The same model with other settings; None leaves what the bundle says.
-
-        Args:
-            tta: views.
-            **preprocessing: fields of `Preprocessing`, and `framing` as a mapping of fields of `Framing`.
-
-        Raises:
-            InvalidParameter: the settings do not fit together.
-        """
-        manifest = self.bundle.manifest
-        changes = {name: value for name, value in preprocessing.items() if value is not None}
-        if changes:
-            fields = {**manifest.preprocessing.model_dump(), **changes}
-            fields["framing"] = {**manifest.preprocessing.framing.model_dump(), **changes.get("framing", {})}
-            if fields["variant"] == "v4" and fields["macenko"] is None:
-                fields["macenko"] = UNCALIBRATED.model_dump()
-            try:
-                spec = Preprocessing.model_validate(fields)
-            except ValidationError as error:
-                raise InvalidParameter("; ".join(str(e["msg"]) for e in error.errors())) from error
-            manifest = manifest.model_copy(update={"preprocessing": spec})
-        if tta is not None:
-            manifest = manifest.model_copy(update={"tta": tta})
-        return replace(self, bundle=replace(self.bundle, manifest=manifest))
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """The served path with these settings."""
-        return Pipeline(self.bundle)
-
-
-def load_model(path: Path, *, threads: int = 0) -> Model:
-    """Load a bundle's folder, or a `.keras` file.
+def load_analyzer(path: Path) -> Analyzer:
+    """Load the folder of a bundle, or a `.keras` file, with the settings of this process.
 
     Raises:
-        BundleMissing: neither is there.
+        BundleMissing: the path does not exist.
         BundleError: see `Bundle.load`.
+        DeviceUnavailable: the device was requested by name and cannot be used.
     """
     if path.suffix == ".keras":
         from evaluation.keras_model import load_keras
 
         return load_keras(path)
-    bundle = Bundle.load(path)
-    return Model(bundle, OnnxClassifier(bundle.onnx_path, threads=threads))
+    return Analyzer.load(path)
+
+
+def graph_of(analyzer: Analyzer) -> str:
+    """Return `fp32`, `int8` or `fp16` for a graph of a bundle and `keras` for a Keras model."""
+    return "keras" if analyzer.provider is None else analyzer.graph
+
+
+def is_exported(bundle: Bundle) -> bool:
+    """Return false for a `.keras` file without a manifest: it has no fitted temperature and thresholds."""
+    return bool(bundle.manifest.files)
+
+
+def configure(analyzer: Analyzer, *, tta: Mode | None = None, **preprocessing: Any) -> Analyzer:
+    """Return the analyzer with other settings; None keeps those of the bundle.
+
+    Args:
+        analyzer: the analyzer.
+        tta: test-time augmentation.
+        **preprocessing: fields of `Preprocessing`, and `framing` as a mapping of fields of `Framing`.
+
+    Raises:
+        InvalidParameter: the settings do not fit together.
+    """
+    bundle = analyzer.bundle.with_tta(tta)
+    changes = {name: value for name, value in preprocessing.items() if value is not None}
+    if changes:
+        spec = bundle.manifest.preprocessing
+        values = {**spec.model_dump(), **changes}
+        values["framing"] = {**spec.framing.model_dump(), **changes.get("framing", {})}
+        if values["variant"] == "v4" and values["macenko"] is None:
+            values["macenko"] = UNCALIBRATED.model_dump()
+        try:
+            changed = Preprocessing.model_validate(values)
+        except ValidationError as error:
+            raise InvalidParameter("; ".join(str(e["msg"]) for e in error.errors())) from error
+        bundle = replace(bundle, manifest=bundle.manifest.model_copy(update={"preprocessing": changed}))
+    return Analyzer(bundle, analyzer.classifier)

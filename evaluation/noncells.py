@@ -1,10 +1,11 @@
-"""Pictures that show no cell, drawn or cut from photographs: what a product is sent by mistake."""
+"""Pictures without a cell, generated or cut from photographs and smear fields."""
 
 from __future__ import annotations
 
 import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -18,12 +19,12 @@ Rgb = NDArray[np.uint8]
 
 SIDE = 224
 
-NONE_OF_THEM = -1
-"""Class index of what shows none of the classes."""
+UNKNOWN = -1
+"""Class index of images that show none of the classes."""
 
 
 def noise(rng: np.random.Generator) -> Rgb:
-    """Noise of a random spread around a random colour, white or blurred into grains."""
+    """Return noise of a random spread around a random colour, white or blurred."""
     grain = rng.normal(0.0, 1.0, (SIDE, SIDE, 3)).astype(np.float32)
     if (sigma := float(rng.choice([0.0, 1.5, 4.0]))) > 0:
         blurred = cv2.GaussianBlur(grain, (0, 0), sigma)
@@ -32,13 +33,13 @@ def noise(rng: np.random.Generator) -> Rgb:
 
 
 def plain(rng: np.random.Generator) -> Rgb:
-    """One colour, with a slight gradient of the lamp."""
+    """Return one colour with a slight gradient."""
     slope = np.linspace(0.0, rng.uniform(0, 25), SIDE)[:, None, None]
     return _uint8(np.broadcast_to(rng.uniform(0, 255, 3) - slope, (SIDE, SIDE, 3)))
 
 
 def texture(rng: np.random.Generator) -> Rgb:
-    """A piece of one of the two photographs that scikit-learn brings along, turned at random."""
+    """Return a random crop of one of scikit-learn's two sample photographs, rotated by a multiple of 90 degrees."""
     from sklearn.datasets import load_sample_image
 
     photograph = load_sample_image(str(rng.choice(["china.jpg", "flower.jpg"])))
@@ -53,23 +54,23 @@ DRAWN: Mapping[str, Callable[[np.random.Generator], Rgb]] = {
     "plain colour": plain,
     "photographs": texture,
 }
-"""What can be drawn, by the name of its group."""
+"""Generators by name of the group."""
 
 
 def draw(folder: Path, group: str, count: int, seed: int) -> Split:
     """Write `count` pictures of a group of `DRAWN` as PNG files."""
     rng = np.random.default_rng([seed, list(DRAWN).index(group)])
-    return _written(folder, group, (DRAWN[group](rng) for _ in range(count)))
+    return _write(folder, group, (DRAWN[group](rng) for _ in range(count)))
 
 
 def empty_fields(fields: Path, folder: Path, count: int, seed: int) -> Split | None:
-    """Pieces of whole fields without any leukocyte in them, as PNG files; None where there are no such fields.
+    """Write crops of smear fields without a leukocyte as PNG files; None if there are no fields.
 
     Args:
         fields: folder of `*.jpg` with `boxes.csv` (`image,name,xmin,ymin,xmax,ymax`).
-        folder: where the pieces are written.
-        count: pieces, one a field.
-        seed: of the draw.
+        folder: folder for the crops.
+        count: maximum number of crops, one per field.
+        seed: seed of the draw.
     """
     if not (fields / "boxes.csv").is_file():
         return None
@@ -82,17 +83,19 @@ def empty_fields(fields: Path, folder: Path, count: int, seed: int) -> Split | N
     rng = np.random.default_rng([seed, len(DRAWN)])
     names = rng.permutation(sorted(leukocytes))
 
-    def pieces() -> Iterator[Rgb]:
+    def crops() -> Iterator[Rgb]:
         for name in names:
             picture = decode((fields / str(name)).read_bytes())
-            if (corner := _free(picture.shape, leukocytes[str(name)], rng)) is not None:
+            if (corner := _free_corner(picture.shape, leukocytes[str(name)], rng)) is not None:
                 yield picture[corner[0] : corner[0] + SIDE, corner[1] : corner[1] + SIDE]
 
-    return _written(folder, "fields without a leukocyte", (p for p, _ in zip(pieces(), range(count), strict=False)))
+    return _write(folder, "fields without a leukocyte", islice(crops(), count))
 
 
-def _free(shape: tuple[int, ...], boxes: list[tuple[int, ...]], rng: np.random.Generator) -> tuple[int, int] | None:
-    """Top left corner of a piece that touches none of the boxes; None where forty tries find none."""
+def _free_corner(
+    shape: tuple[int, ...], boxes: list[tuple[int, ...]], rng: np.random.Generator
+) -> tuple[int, int] | None:
+    """Return the top left corner of a crop that touches none of the boxes; None if forty tries find none."""
     for _ in range(40):
         top, left = int(rng.integers(0, shape[0] - SIDE + 1)), int(rng.integers(0, shape[1] - SIDE + 1))
         if all(x1 < left or x0 > left + SIDE or y1 < top or y0 > top + SIDE for x0, y0, x1, y1 in boxes):
@@ -100,13 +103,13 @@ def _free(shape: tuple[int, ...], boxes: list[tuple[int, ...]], rng: np.random.G
     return None
 
 
-def _written(folder: Path, group: str, pictures: Iterator[Rgb]) -> Split:
+def _write(folder: Path, group: str, pictures: Iterator[Rgb]) -> Split:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, picture in enumerate(pictures):
         paths.append(folder / f"{number:04d}.png")
         paths[-1].write_bytes(encode_png(np.ascontiguousarray(picture)))
-    return Split(group, tuple(paths), np.full(len(paths), NONE_OF_THEM))
+    return Split(group, tuple(paths), np.full(len(paths), UNKNOWN))
 
 
 def _uint8(values: NDArray[np.floating]) -> Rgb:

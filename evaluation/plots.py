@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: confusion, ROC, reliability, risk against coverage."""
+"""Plots of an evaluation: confusion matrix, ROC, reliability diagram, risk against coverage."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from evaluation.metrics import Metrics
 from evaluation.reliability import Bins
 from wbc.labels import CLASSES
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"  # Okabe and Ito 2008: told apart by everybody
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"  # Okabe and Ito 2008: distinct with any colour vision
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#777777")
 
 
 def confusion_matrix(metrics: Metrics, title: str, path: Path) -> None:
-    """Counts, and under each its share of the true class in percent; the colour is the share."""
+    """Draw counts and their share of the true class; the colour is the share."""
     counts = np.array(metrics.confusion)
     support = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
-    figure = _figure(5.2, 4.6, left=0.19, bottom=0.2)
+    figure = new_figure(5.2, 4.6)
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
@@ -34,16 +34,16 @@ def confusion_matrix(metrics: Metrics, title: str, path: Path) -> None:
         axes.text(column, row, text, ha="center", va="center", color="white" if share[row, column] > 0.5 else "black")
     axes.set_xticks(range(len(CLASSES)), CLASSES, rotation=30)
     axes.set_yticks(range(len(CLASSES)), CLASSES)
-    axes.set(xlabel="answer", ylabel="truth", title=f"{title}: {metrics.images} images")
+    axes.set(xlabel="predicted", ylabel="truth", title=f"{title}: {metrics.images} images")
     axes.spines[:].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def roc(
     labels: NDArray[np.int64], probabilities: NDArray[np.float64], metrics: Metrics, title: str, path: Path
 ) -> None:
-    """Each class against the rest, with its area; a class that is absent, or the only one, has no curve."""
-    figure = _figure(5.2, 4.6)
+    """Draw the one-vs-rest ROC curve of each class that has one."""
+    figure = new_figure(5.2, 4.6)
     axes = figure.subplots()
     for index, name in enumerate(CLASSES):
         area = metrics.per_class[name].auc
@@ -52,21 +52,16 @@ def roc(
             continue
         false, true, _ = roc_curve(labels == index, probabilities[:, index])
         axes.plot(false, true, color=COLOURS[index], label=f"{name}: {area:.4f}")
-    _diagonal(axes)
+    _draw_diagonal(axes)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=f"{title}: one class against the rest")
-    axes.legend(title="area under the curve", loc="lower right", fontsize=7)
-    _save(figure, path)
+    axes.legend(title="area under the curve", loc="lower right")
+    save(figure, path)
 
 
 def reliability(before: Bins, after: Bins, title: str, path: Path) -> None:
-    """Accuracy over confidence, before and after temperature scaling, with the number of answers in each bin."""
-    figure = _figure(8.4, 4.4, left=0.07)
-    for axes, found, name in zip(
-        figure.subplots(1, 2),
-        (before, after),
-        ("before scaling", "after scaling"),
-        strict=True,
-    ):
+    """Draw accuracy against confidence before and after temperature scaling, with the count of each bin."""
+    figure = new_figure(8.4, 4.4)
+    for axes, found, name in zip(figure.subplots(1, 2), (before, after), ("before", "after"), strict=True):
         width = 1 / len(found.count)
         middles = (np.arange(len(found.count)) + 0.5) * width
         filled = found.count > 0
@@ -74,55 +69,54 @@ def reliability(before: Bins, after: Bins, title: str, path: Path) -> None:
         axes.plot(found.confidence[filled], found.accuracy[filled], "o", color=ORANGE, label="mean confidence")
         for x, y, count in zip(middles[filled], found.accuracy[filled], found.count[filled], strict=True):
             axes.text(x, y + 0.01, str(count), ha="center", fontsize=6, color=GREY)
-        _diagonal(axes)
-        axes.set(
-            xlabel="confidence", ylabel="accuracy", ylim=(0, 1.06), title=f"{title}, {name}: ECE {found.error:.4f}"
-        )
+        _draw_diagonal(axes)
+        axes.set(xlabel="confidence", ylabel="accuracy", ylim=(0, 1.06))
+        axes.set_title(f"{title}, {name} scaling: ECE {found.error:.4f}")
         axes.legend(loc="upper left", fontsize=6)
-    _save(figure, path)
+    save(figure, path)
 
 
 def risk_coverage(
     curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], accepted: float, path: Path
 ) -> None:
-    """Share of wrong answers among the surest, over the share of images that is answered; a curve a set of images."""
-    figure = _figure(6.4, 4.2)
+    """Draw a risk-coverage curve per set of images; see `rejection.risk_coverage`."""
+    figure = new_figure(6.4, 4.2)
     axes = figure.subplots()
     for (name, (coverage, risk)), colour in zip(curves.items(), COLOURS, strict=False):
         axes.plot(coverage, risk, color=colour, label=name)
-    axes.axhline(accepted, color=GREY, linestyle=":", label=f"{accepted:.0%} wrong")
-    axes.set(xlabel="coverage: share of images answered, surest first", ylabel="risk: share of these that is wrong")
+    axes.axhline(accepted, color=GREY, linestyle=":", label=f"error {accepted:.0%}")
+    axes.set(xlabel="coverage: share of images, most confident first", ylabel="risk: misclassified share of these")
     axes.set(xlim=(0, 1), ylim=(0, None), title="risk against coverage")
-    axes.legend(fontsize=7)
-    _save(figure, path)
+    axes.legend()
+    save(figure, path)
 
 
 def distances(groups: Mapping[str, NDArray[np.float64]], threshold: float | None, name: str, path: Path) -> None:
-    """How far groups of images lie from the training images: their cumulative shares over the distance."""
-    figure = _figure(6.4, 4.2)
+    """Draw the cumulative distribution of a distance for each group of images, (N,) values each."""
+    figure = new_figure(6.4, 4.2)
     axes = figure.subplots()
     for (group, values), colour in zip(groups.items(), COLOURS * 2, strict=False):
-        ordered = np.sort(values)
-        axes.step(ordered, np.arange(1, len(ordered) + 1) / len(ordered), color=colour, label=group, where="post")
+        axes.ecdf(values, color=colour, label=group)
     if threshold is not None:
         axes.axvline(threshold, color=GREY, linestyle=":", label=f"threshold {threshold:.2f}")
-    axes.set(xlabel=name, ylabel="share of images below", xscale="log", ylim=(0, 1), title="known and unknown images")
-    axes.legend(fontsize=7)
-    _save(figure, path)
+    axes.set(xlabel=name, ylabel="share of images below", xscale="log", ylim=(0, 1))
+    axes.set_title("known and out-of-distribution images")
+    axes.legend()
+    save(figure, path)
 
 
-def _diagonal(axes: Axes) -> None:
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
-
-
-def _figure(width: float, height: float, left: float = 0.11, bottom: float = 0.12) -> Figure:
-    """A figure of its own, without pyplot and its global state; margins are shares of its sides."""
+def new_figure(width: float, height: float) -> Figure:
+    """Return a figure of a size in inches, without the global state of pyplot."""
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 8, "legend.fontsize": 7}):
-        figure = Figure((width, height))
-        figure.subplots_adjust(left, bottom, right=0.97, top=0.9)
+        figure = Figure((width, height), layout="constrained")
         FigureCanvasAgg(figure)
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=110, metadata={"Software": None})  # the same picture from the same answers
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, the same bytes for the same data."""
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _draw_diagonal(axes: Axes) -> None:
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)

@@ -1,4 +1,4 @@
-"""Telling what should not be answered: detection of unknown images, and risk against coverage."""
+"""Selective prediction and out-of-distribution detection: risk against coverage, AUROC and FPR95."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from sklearn.metrics import roc_auc_score
 
-from evaluation.intervals import Estimate, wilson
+from evaluation.intervals import Estimate, FrozenModel, wilson
 
 ACCEPTED_ERROR = 0.01
 
-
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+Score = Literal["confidence", "distance"]
 
 
-class Coverage(_Result):
-    """How much can be answered.
+class Coverage(FrozenModel):
+    """Selective prediction.
 
     Attributes:
-        accepted_error: share of wrong answers that is accepted.
-        coverage: the largest share of images, surest first, among which no more are wrong.
+        accepted_error: accepted share of misclassified images.
+        coverage: the largest share of images, most confident first, with no larger error.
         area: area under the risk-coverage curve; 0 is perfect.
     """
 
@@ -32,28 +29,28 @@ class Coverage(_Result):
     area: float
 
 
-class Detection(_Result):
-    """How well one score tells unknown images from known ones; unknown is what is to be found.
+class Detection(FrozenModel):
+    """Detection of out-of-distribution images by one score.
 
     Attributes:
-        score: what it is decided by.
+        score: the score.
         auroc: area under the ROC curve; 0.5 is chance.
-        fpr95: share of known images that is flagged when 95% of the unknown ones are.
+        fpr95: share of known images above the threshold that detects 95% of the others.
     """
 
-    score: Literal["confidence", "distance"]
+    score: Score
     auroc: float
     fpr95: float
 
 
-class UnknownResult(_Result):
-    """One group of images that show none of the five classes.
+class UnknownResult(FrozenModel):
+    """Results for one group of images that show none of the classes.
 
     Attributes:
-        group: which.
-        images: how many.
-        detections: by each score, against the known images.
-        flagged: share that is flagged for review by the bundle's thresholds, any reason.
+        group: name of the group.
+        images: number of images.
+        detections: by score, against the known images.
+        flagged: share flagged for review.
         flagged_by: the same by reason.
     """
 
@@ -64,15 +61,15 @@ class UnknownResult(_Result):
     flagged_by: dict[str, Estimate]
 
 
-class Rejection(_Result):
-    """Rejection of unknown images.
+class Rejection(FrozenModel):
+    """Rejection of images that show none of the classes.
 
     Attributes:
-        known: the split of known images.
-        known_images: how many.
-        known_flagged: share of them that is flagged: what rejection costs.
+        known: split of the known images.
+        known_images: number of these.
+        known_flagged: share of these flagged for review.
         known_flagged_by: the same by reason.
-        unknown: group by group.
+        unknown: results by group.
     """
 
     known: str
@@ -82,20 +79,17 @@ class Rejection(_Result):
     unknown: tuple[UnknownResult, ...]
 
 
-def detection(
-    score: Literal["confidence", "distance"], known: NDArray[np.float64], unknown: NDArray[np.float64]
-) -> Detection:
-    """How well a score, larger for the unknown, tells the two apart.
+def measure_detection(score: Score, known: NDArray[np.float64], unknown: NDArray[np.float64]) -> Detection:
+    """Measure detection by a score that is larger for out-of-distribution images.
 
     Args:
         score: its name.
         known: (N,) values of known images.
-        unknown: (M,) values of unknown images.
+        unknown: (M,) values of the others.
     """
     truth = np.concatenate([np.zeros(len(known)), np.ones(len(unknown))])
-    # The largest threshold that still finds 95% of the unknown: the 95% are counted, not interpolated.
-    needed = int(np.ceil(0.95 * len(unknown)))
-    threshold = np.sort(unknown)[::-1][needed - 1]
+    # The largest threshold that detects 95%, counted and not interpolated.
+    threshold = np.sort(unknown)[::-1][int(np.ceil(0.95 * len(unknown))) - 1]
     return Detection(
         score=score,
         auroc=float(roc_auc_score(truth, np.concatenate([known, unknown]))),
@@ -106,22 +100,22 @@ def detection(
 def risk_coverage(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coverage and risk when the surest 1, 2, ... answers are given; answers of the same confidence come together.
+    """Return the risk-coverage curve of predictions (N,); equal confidences form one point.
 
     Returns:
-        Coverage (K,), rising to 1, and risk (K,): the share of wrong answers among those given.
+        Coverage (K,), rising to 1, and risk (K,): the share of misclassified images among the covered ones.
     """
     order = np.argsort(-confidence, kind="stable")
-    given = np.arange(1, len(order) + 1)
-    risk = np.cumsum(~correct[order]) / given
+    covered = np.arange(1, len(order) + 1)
+    risk = np.cumsum(~correct[order]) / covered
     last = np.append(np.diff(confidence[order]) != 0, True)
-    return given[last] / len(order), risk[last]
+    return covered[last] / len(order), risk[last]
 
 
-def coverage(
+def measure_coverage(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], accepted_error: float = ACCEPTED_ERROR
 ) -> Coverage:
-    """The largest coverage at an accepted error, and the area under the risk-coverage curve."""
+    """Return the largest coverage at an accepted error, and the area under the risk-coverage curve."""
     covered, risk = risk_coverage(confidence, correct)
     within = covered[risk <= accepted_error]
     steps = np.diff(covered, prepend=0.0)
@@ -133,5 +127,5 @@ def coverage(
 
 
 def share(flags: NDArray[np.bool_]) -> Estimate:
-    """A share of flagged images with its interval."""
+    """Return the share of flagged images, of flags (N,)."""
     return wilson(int(flags.sum()), len(flags))

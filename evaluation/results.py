@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as they are kept: `metrics.json` of a domain, `evaluation.json` of a bundle."""
+"""Results of an evaluation: `metrics.json` of a split and `evaluation.json` of a bundle."""
 
 from __future__ import annotations
 
@@ -6,43 +6,39 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from evaluation.answers import Answers
-from evaluation.intervals import Estimate, wilson
+from evaluation.intervals import Estimate, FrozenModel, wilson
 from evaluation.metrics import Metrics, measure
-from evaluation.rejection import Coverage, Rejection, coverage
-from evaluation.reliability import bins
+from evaluation.predictions import Predictions
+from evaluation.rejection import Coverage, Rejection, measure_coverage
+from evaluation.reliability import bin_rows
 
 EVALUATION = "evaluation.json"
 DECIMALS = 6
 
 
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DomainResult(_Result):
-    """What was found on one set of images.
+class DomainResult(FrozenModel):
+    """Results on one set of images.
 
     Attributes:
-        name: of the folder, or `combined`.
-        declared: the label set that the operator declared; None where the model was told nothing.
-        left_out: images of other classes than the declared ones, which a declaration rules out.
-        unreadable: files that could not be decoded, by name relative to the data, with the reason.
+        name: name of the split, or `combined`.
+        declared: the declared label set; None without one.
+        left_out: number of images of other classes than the declared ones, which are not counted.
+        unreadable: reason by file, relative to the data, for each file that could not be decoded.
         metrics: all scores.
         ece_before: expected calibration error before temperature scaling.
-        views: mean number of views an image.
-        flagged: images flagged for review.
-        flagged_by: by reason; an image may have several.
-        unflagged_accuracy: accuracy of the images without a flag; None where all are flagged.
-        coverage: how many can be answered at an accepted error.
+        views: mean number of views per image.
+        flagged: number of images flagged for review.
+        flagged_by: the same by reason; an image may have several.
+        unflagged_accuracy: accuracy on the other images; None if there is none.
+        coverage: selective prediction at an accepted error.
     """
 
     name: str
     declared: str | None = None
     left_out: int = 0
-    unreadable: dict[str, str] = {}
+    unreadable: dict[str, str] = Field({})
     metrics: Metrics
     ece_before: float
     views: float
@@ -51,23 +47,28 @@ class DomainResult(_Result):
     unflagged_accuracy: Estimate | None
     coverage: Coverage
 
+    @property
+    def title(self) -> str:
+        """Name with the declared label set."""
+        return self.name if self.declared is None else f"{self.name}, {self.declared}"
+
 
 Tier = Literal["image", "device", "batch"]
 
 
-class AblationRow(_Result):
-    """One way of answering on one set of images.
+class AblationRow(FrozenModel):
+    """Scores of one step of the ablation on one set of images.
 
     Attributes:
-        step: what was switched on.
-        tier: what it knows: `image` one image alone, `device` unlabelled images of the device, `batch` the mixture of
-            the classes in the batch.
-        domain: the set of images.
-        images: how many.
+        step: name of the step.
+        tier: information used: `image` only the image, `device` also unlabelled images of the device, `batch` also
+            the class shares of the batch.
+        domain: name of the set of images.
+        images: number of images.
         accuracy, balanced_accuracy, macro_f1: with intervals; macro averages over the classes present.
         kappa: Cohen's.
-        views: mean number of views an image.
-        cost_ms: wall time an image, of one process on the machine that evaluated.
+        views: mean number of views per image.
+        cost_ms: wall time per image of one process on the machine that evaluated.
     """
 
     step: str
@@ -82,16 +83,16 @@ class AblationRow(_Result):
     cost_ms: float
 
 
-class HeldOutChoice(_Result):
-    """The step that the other foreign devices choose for one device, by mean balanced accuracy.
+class HeldOutChoice(FrozenModel):
+    """The step chosen for one device by mean balanced accuracy on the other foreign devices.
 
     Attributes:
-        device: that had no say.
+        device: the device, which has no part in the choice.
         chosen: the step.
-        balanced_accuracy: of it on the device.
-        nothing: balanced accuracy there without any step.
-        best: the step that looking at the device itself would have chosen.
-        best_balanced_accuracy: of that one; no honest number, a bound.
+        balanced_accuracy: its balanced accuracy on the device.
+        nothing: balanced accuracy on the device without any step.
+        best: the step with the highest balanced accuracy on the device.
+        best_balanced_accuracy: that accuracy, an upper bound.
     """
 
     device: str
@@ -102,13 +103,13 @@ class HeldOutChoice(_Result):
     best_balanced_accuracy: float
 
 
-class EvaluationResult(_Result):
-    """All numbers of one evaluation of one model."""
+class EvaluationResult(FrozenModel):
+    """All results of one evaluation of one model."""
 
     schema_version: Literal[1] = 1
     created: str = Field(description="UTC, ISO 8601")
     model: dict[str, str] = Field(description="name, version and SHA-256 of the manifest")
-    settings: dict[str, Any] = Field(description="how the answers were made")
+    settings: dict[str, Any] = Field(description="settings of the pipeline and of the evaluation")
     domains: tuple[DomainResult, ...]
     declared: tuple[DomainResult, ...] = ()
     ablation: tuple[AblationRow, ...] = ()
@@ -116,38 +117,36 @@ class EvaluationResult(_Result):
     rejection: Rejection | None = None
 
 
-def domain_result(
-    answers: Answers, root: Path, *, seed: int, declared: str | None = None, left_out: int = 0
+def measure_domain(
+    predictions: Predictions, root: Path, *, seed: int, declared: str | None = None, left_out: int = 0
 ) -> DomainResult:
-    """All numbers of the answers for one set of images.
+    """Compute all results on one set of images.
 
     Args:
-        answers: what was answered.
-        root: folder that names of files are given relative to.
-        seed: of the bootstrap.
+        predictions: the predictions.
+        root: folder that file names are relative to.
+        seed: seed of the bootstrap.
         declared: name of the declared label set.
-        left_out: images that the declaration rules out.
+        left_out: number of images that the declaration excludes.
     """
-    sure = ~answers.flagged
-    codes = sorted({code for codes in answers.reasons for code in codes})
-    cold = answers.uncalibrated
+    unflagged = predictions.correct[~predictions.flagged]
     return DomainResult(
-        name=answers.split.name,
+        name=predictions.split.name,
         declared=declared,
         left_out=left_out,
-        unreadable={relative(bad.path, root): bad.reason for bad in answers.unreadable},
-        metrics=measure(answers.labels, answers.probabilities, seed=seed),
-        ece_before=bins(cold.max(axis=1), cold.argmax(axis=1) == answers.labels).error,
-        views=float(answers.views.mean()),
-        flagged=int(answers.flagged.sum()),
-        flagged_by={code: sum(code in codes for codes in answers.reasons) for code in codes},
-        unflagged_accuracy=wilson(int(answers.correct[sure].sum()), int(sure.sum())) if sure.any() else None,
-        coverage=coverage(answers.confidence, answers.correct),
+        unreadable={relative(bad.path, root): bad.reason for bad in predictions.unreadable},
+        metrics=measure(predictions.labels, predictions.probabilities, seed=seed),
+        ece_before=bin_rows(predictions.uncalibrated, predictions.labels).error,
+        views=float(predictions.views.mean()),
+        flagged=int(predictions.flagged.sum()),
+        flagged_by={code: int(flags.sum()) for code, flags in predictions.flagged_by.items()},
+        unflagged_accuracy=wilson(int(unflagged.sum()), len(unflagged)) if len(unflagged) else None,
+        coverage=measure_coverage(predictions.confidence, predictions.correct),
     )
 
 
 def relative(path: Path, root: Path) -> str:
-    """A file's name below the data's folder: where the data lies on this machine is nobody's business."""
+    """Return the name of a file below a folder; results do not contain the paths of this machine."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
@@ -157,7 +156,7 @@ def write_json(result: BaseModel, path: Path) -> None:
 
 
 def read_evaluation(path: Path) -> EvaluationResult:
-    """Read what `write_json` wrote."""
+    """Read the file that `write_json` wrote."""
     return EvaluationResult.model_validate_json(path.read_bytes())
 
 
@@ -166,6 +165,4 @@ def _rounded(value: Any) -> Any:
         return round(value, DECIMALS)
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return value
+    return [_rounded(item) for item in value] if isinstance(value, list) else value

@@ -215,7 +215,7 @@ class TestMismatch:
 
 
 class TestGraph:
-    """What the manifest cannot tell: whether the graph is the graph of the plan."""
+    """Not in the manifest: whether the graph is the graph of the plan."""
 
     def test_contract_is_read_off_the_graph(self, tiny_classifier: OnnxClassifier) -> None:
         assert tiny_classifier.image_size == 224

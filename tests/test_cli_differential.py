@@ -35,7 +35,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object) -> str:
-    """What the command prints."""
+    """Output of the command."""
     result = CliRunner().invoke(differential, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     return result.stdout

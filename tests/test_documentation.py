@@ -13,8 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from evaluation.model_card import render
-from evaluation.readme import with_results
+from evaluation.model_card import render_card
 from evaluation.results import EVALUATION, read_evaluation
 from tests.drawn import drawn_cell
 from tests.served import ROOT
@@ -33,10 +32,16 @@ SHELL = [
 SHIPPED = REPOSITORY / "models" / "default"
 
 
-def test_readme_and_model_card_hold_the_numbers_of_the_evaluation() -> None:
+def test_model_card_has_the_numbers_of_the_evaluation() -> None:
     result = read_evaluation(SHIPPED / EVALUATION)
-    assert with_results(README, result) == README, "run `make results`"
-    assert (SHIPPED / "MODEL_CARD.md").read_text() == render(Bundle.load(SHIPPED).manifest, result)
+    assert (SHIPPED / "MODEL_CARD.md").read_text() == render_card(Bundle.load(SHIPPED).manifest, result)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/evaluation.md", "docs/saliency.md"])
+def test_tables_of_documents_are_generated(document: str) -> None:
+    cog = Path(sys.executable).with_name("cog")
+    checked = subprocess.run([cog, "--check", "-U", document], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, f"{checked.stdout}{checked.stderr}run `make docs`"
 
 
 def test_evaluation_is_of_the_shipped_bundle_and_passes_its_floor() -> None:

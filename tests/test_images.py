@@ -22,7 +22,7 @@ from wbc.errors import ImageTooLarge, InputError, MalformedImage, UnsupportedFor
 from wbc.images import ACCEPTED, MIN_SIDE, decode, encode_jpeg, encode_png
 
 TURNED = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 6: lambda a: np.rot90(a, -1), 8: np.rot90}
-"""What a viewer does with each EXIF orientation."""
+"""Turn of a viewer for each EXIF orientation."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def saved(image: Image.Image | NDArray[Any], kind: str, **options: Any) -> bytes
 
 
 def by_opencv(pixels: NDArray[Any], suffix: str) -> bytes:
-    """What Pillow cannot write: 16 bits or floats in several channels. RGB in."""
+    """Modes that Pillow cannot write: 16 bits or floats in several channels. RGB in."""
     done, data = cv2.imencode(suffix, pixels[..., ::-1] if pixels.ndim == 3 else pixels)
     assert done
     return bytes(data)

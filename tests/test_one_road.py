@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,6 +128,18 @@ def test_differential(served: dict[str, Any], folder: Path) -> None:
     for ours, theirs in zip(found["review"], expected["review"], strict=True):
         assert ours.pop("confidence") == pytest.approx(theirs.pop("confidence"), abs=2e-4)
     assert found == expected
+
+
+def test_evaluate(served: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data" / "TestA" / "Monocyte")
+    run("evaluate", "--data-root", tmp_path / "data", "--output-dir", tmp_path / "out", "--no-rejection")
+    with (tmp_path / "out" / "TestA" / "predictions.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    for row, single in zip(rows, served["singles"], strict=True):
+        assert row["prediction"] == single["class"]
+        probabilities = {label: float(row[f"p_{label}"]) for label in CLASSES}
+        assert probabilities == pytest.approx(single["all_probabilities"], abs=1e-4)
+        assert row["reasons"] == ";".join(reason["code"] for reason in single["review"]["reasons"])
 
 
 @pytest.mark.parametrize("engine", ["local", "ray"])

@@ -53,7 +53,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What a run's logits need on a device that it was not trained on.
+    """Corrections of a run's logits on a device that it was not trained on.
 
     Attributes:
         temperature: divides them.

@@ -11,8 +11,8 @@ from jinja2 import Environment
 
 from training import figures
 from wbc.labels import CLASSES
-from wbc.markdown import table
 from wbc.run_record import TrainingRecord, write_rows
+from wbc.tables import Table
 
 PAGE = """\
 {% macro cells(rows) %}
@@ -110,7 +110,7 @@ def history_table(path: str) -> str:
     columns |= {"val_balanced_accuracy": "Val balanced, %", "val_loss": "Val loss", "seconds": "s"}
     with Path(path).open(newline="") as file:
         rows = [[_format(name, row[name]) for name in columns] for row in csv.DictReader(file)]
-    return table(columns.values(), rows)
+    return Table(columns.values(), rows).markdown()
 
 
 def _format(name: str, value: str) -> str:

@@ -1,4 +1,4 @@
-"""What a run leaves to be read by programs: `training.json`, and `history.csv` with a row an epoch."""
+"""Files of a training run: `training.json`, and `history.csv` with one row per epoch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Whether the class activation maps show what the model uses, measured: `wbc check-saliency`."""
+"""Checks of the class activation maps: `wbc check-saliency`."""

@@ -1,4 +1,4 @@
-"""Do both forms of Grad-CAM agree? The graph's closed form against automatic differentiation."""
+"""Agreement of both forms of Grad-CAM: the graph's closed form and automatic differentiation."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from numpy.typing import NDArray
 from wbc.labels import CLASSES
 
 TOLERANCE = 1e-4
-"""Largest difference accepted between two maps scaled to a maximum of 1; half a grey level is 20 times that."""
+"""Largest accepted difference of two maps with a maximum of 1; half a grey level is 20 times as much."""
 
 Maps = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Prepared images (N, S, S, 3) to unscaled maps of all classes, (N, 5, h, w)."""
+"""Network inputs (N, S, S, 3) to unscaled maps of all classes, (N, 5, h, w)."""
 
 
-def agreement(images: NDArray[np.uint8], cam: NDArray[np.float32], oracle: Maps, batch: int = 4) -> dict[str, Any]:
-    """Compare the graph's maps of all classes with the oracle's, each scaled to a maximum of 1.
+def measure_agreement(
+    images: NDArray[np.uint8], cam: NDArray[np.float32], oracle: Maps, batch: int = 4
+) -> dict[str, Any]:
+    """Compare the graph's maps of all classes with the oracle's, both scaled to a maximum of 1.
 
     Args:
-        images: uint8 (N, S, S, 3), prepared.
-        cam: float32 (N, 5, h, w), the graph's maps of these images.
-        oracle: gives the maps that are taken for true.
-        batch: images an oracle's call.
+        images: network inputs, uint8 (N, S, S, 3).
+        cam: float32 (N, 5, h, w), the graph's maps.
+        oracle: computes the reference maps.
+        batch: images per call of the oracle.
     """
     expected = np.concatenate([oracle(images[i : i + batch]) for i in range(0, len(images), batch)])
-    apart = np.abs(_scaled(cam) - _scaled(expected)).max(axis=(2, 3))
+    apart = np.abs(_scale(cam) - _scale(expected)).max(axis=(2, 3))
     empty = ~cam.any(axis=(2, 3)), ~expected.any(axis=(2, 3))
     largest = float(apart.max())
     return {
@@ -38,12 +40,12 @@ def agreement(images: NDArray[np.uint8], cam: NDArray[np.float32], oracle: Maps,
         "largest_difference_by_class": {name: float(apart[:, c].max()) for c, name in enumerate(CLASSES)},
         "empty_in_both": int((empty[0] & empty[1]).sum()),
         "empty_in_one": int((empty[0] ^ empty[1]).sum()),
-        # Written so that a NaN fails, too.
+        # False for NaN.
         "passed": bool(largest <= TOLERANCE),
     }
 
 
-def _scaled(maps: NDArray[np.float32]) -> NDArray[np.float64]:
+def _scale(maps: NDArray[np.float32]) -> NDArray[np.float64]:
     peak = maps.max(axis=(2, 3), keepdims=True).astype(np.float64)
     scaled: NDArray[np.float64] = np.divide(maps, peak, out=np.zeros(maps.shape), where=peak > 0)
     return scaled

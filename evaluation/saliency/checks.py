@@ -1,4 +1,4 @@
-"""All checks of the class activation maps on one bundle, as one JSON document."""
+"""All checks of the class activation maps of a bundle, as one JSON document."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic_core import to_json
 
 from evaluation.saliency import drawn_masks
-from evaluation.saliency.agreement import agreement
-from evaluation.saliency.curves import curves
-from evaluation.saliency.off_cell import off_cell
-from evaluation.saliency.randomisation import closed_form_maps, randomisation
-from evaluation.saliency.sample import Model, Sample, draw
-from evaluation.saliency.swaps import background_swaps
+from evaluation.saliency.agreement import measure_agreement
+from evaluation.saliency.curves import measure_curves
+from evaluation.saliency.off_cell import measure_focus
+from evaluation.saliency.randomisation import closed_form_maps, measure_randomisation
+from evaluation.saliency.sample import Sample, classify, draw, load_analyzer
+from evaluation.saliency.swaps import swap_backgrounds
+from wbc.analyzer import Analyzer
 from wbc.data.dataset import VAL, domains, split_names
 from wbc.errors import DataError
 from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of the saved model
 from wbc.saliency.gradcam import GradCam
 
 MASKED = "TestB-tecom"
-"""The split whose cells were drawn by hand."""
+"""Split with hand-drawn masks."""
 
 REQUIRED = ("agreement", "randomisation")
-"""Checks without which the maps mean nothing; the others are findings, good or bad."""
+"""Checks without which the maps are meaningless; the others are findings."""
 
 PACKAGES = ("wbc", "keras", "tensorflow", "onnxruntime-gpu", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True, slots=True)
 class CheckConfig:
-    """What is checked, on what.
+    """Configuration of the checks.
 
-    The costly checks take a part of the images: curves and randomisation a fifth, swaps two fifths.
+    Expensive checks use a part of the images: curves and randomisation a fifth, background swaps two fifths.
 
     Attributes:
-        bundle: folder of the model bundle.
-        data_root: folder of the splits; `Val` is what everything is judged on, `Test*` is only reported.
+        bundle: folder of the bundle.
+        data_root: folder of the splits; only `Val` decides a check.
         masks: folder of the hand-drawn masks of `MASKED`.
-        images: images of `Val`.
-        seed: of every draw.
-        threads: of the ONNX graph; 0 takes the CPU quota.
+        images: number of images of `Val`.
+        seed: seed of every draw.
     """
 
     bundle: Path
@@ -57,128 +57,130 @@ class CheckConfig:
     masks: Path
     images: int = 200
     seed: int = 0
-    threads: int = 0
 
     def part(self, fifths: int) -> int:
-        """Images of a check that takes so many fifths."""
+        """Return the number of images of a check that uses so many fifths."""
         return max(5, self.images * fifths // 5)
 
 
 def check(config: CheckConfig, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Run every check; `say` is told which one begins.
+    """Run every check.
+
+    Args:
+        config: images and seed.
+        say: receives the name of each check before it runs.
 
     Raises:
-        BundleError: the bundle cannot be used, or holds no Keras model.
-        DataError: there is no `Val` split, or the masks do not fit their pictures.
+        BundleError: the bundle cannot be used or has no Keras model.
+        DataError: there is no `Val` split, or a mask does not fit its picture.
     """
-    model = Model.load(config.bundle, config.threads)
-    manifest = model.bundle.manifest
-    runs = _Timed(say)
+    analyzer, seed = load_analyzer(config.bundle), config.seed
+    bundle = analyzer.bundle
+    run = _Timer(say)
     say("drawing images")
-    val = draw(model, config.data_root, _val(config.data_root), config.images)
-    trained = keras.saving.load_model(model.bundle.keras_path, compile=False)
+    val = draw(analyzer, config.data_root, _find_val(config.data_root), config.images)
+    few, part = val.first(config.part(1)), val.first(config.part(2))
+    trained = keras.saving.load_model(bundle.keras_path, compile=False)
+
+    def classify_inputs(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return classify(analyzer, images)
+
+    def classify_framed(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return classify(analyzer, np.stack([analyzer.pipeline.preprocessor.normalise(one) for one in pictures]))
+
     results: dict[str, Any] = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "bundle": {"name": manifest.name, "version": manifest.version, "sha256": model.bundle.sha256},
+        "bundle": {"name": bundle.manifest.name, "version": bundle.manifest.version, "sha256": bundle.sha256},
         "versions": {name: version(name) for name in PACKAGES},
-        "seed": config.seed,
+        "seed": seed,
         "images": {"split": val.split, "count": len(val), "accuracy": float((val.predicted == val.labels).mean())},
         "intervals": "95%: bootstrap over images for means, Wilson for shares",
-    }
-    results["agreement"] = runs("agreement", lambda: agreement(val.images, val.outputs.cam, GradCam(trained).maps))
-    few = val.first(config.part(1))
-    results["randomisation"] = runs(
-        "randomisation",
-        lambda: randomisation(trained, few.images, few.predicted, closed_form_maps(trained), seed=config.seed),
-    )
-    results["curves"] = runs(
-        "curves",
-        lambda: curves(
-            few.images, few.heats, few.predicted, model.probabilities, grid=model.classifier.grid, seed=config.seed
+        "agreement": run("agreement", measure_agreement, val.images, val.outputs.cam, GradCam(trained).maps),
+        "randomisation": run(
+            "randomisation",
+            measure_randomisation,
+            trained,
+            few.images,
+            few.predicted,
+            closed_form_maps(trained),
+            seed=seed,
         ),
-    )
-    results["off_cell"] = runs("off_cell", lambda: _off_cell(model, val, config))
-    part = val.first(config.part(2))
+        "curves": run("curves", measure_curves, few, classify_inputs, seed=seed),
+        "off_cell": run("off_cell", _measure_focus, analyzer, val, config),
+        "drawn_masks": None,
+        "foreground": None,
+    }
     swapped = [(part, list(part.foregrounds))]
-    results["drawn_masks"] = results["foreground"] = None
-    if (masked := _masked(model, config)) is not None:
+    if (masked := _draw_masked(analyzer, config)) is not None:
         sample, drawn = masked
-        results["drawn_masks"] = runs("drawn_masks", lambda: drawn_masks.energy(sample, drawn, seed=config.seed))
-        results["foreground"] = drawn_masks.foreground_quality(drawn, seed=config.seed)
+        results["drawn_masks"] = run("drawn_masks", drawn_masks.measure_energy, sample, drawn, seed=seed)
+        results["foreground"] = drawn_masks.measure_foreground(drawn, seed=seed)
         part = sample.first(config.part(2))
-        swapped.append((part, [d.framed for d in drawn[: len(part)]]))
-
-    def classify(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return model.probabilities(np.stack([model.preprocessor.normalise(picture) for picture in pictures]))
-
-    results["background_swaps"] = runs(
+        swapped.append((part, [one.framed for one in drawn[: len(part)]]))
+    results["background_swaps"] = run(
         "background_swaps",
-        lambda: [background_swaps(sample, cells, classify, seed=config.seed) for sample, cells in swapped],
+        lambda: [swap_backgrounds(sample, cells, classify_framed, seed=seed) for sample, cells in swapped],
     )
-    results["wall_time_s"] = runs.seconds
+    results["wall_time_s"] = run.seconds
     return results
 
 
 def failures(results: dict[str, Any]) -> list[str]:
-    """Names of the required checks that did not pass."""
+    """Return the names of the required checks that failed."""
     return [name for name in REQUIRED if not results[name]["passed"]]
 
 
 def write(results: dict[str, Any], path: Path) -> None:
-    """Write the results as JSON, in one step."""
+    """Write the results as JSON, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"new.{path.name}")
-    new.write_text(json.dumps(results, indent=2, ensure_ascii=False, default=_plain) + "\n")
+    new.write_bytes(to_json(results, indent=2) + b"\n")
     new.replace(path)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The results in a file, as plain numbers, lists and mappings."""
+    """Read results as plain numbers, lists and mappings."""
     results: dict[str, Any] = json.loads(path.read_text())
     return results
 
 
-def _plain(value: object) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump()
-    raise TypeError(f"{type(value).__name__} has no place in the results")
-
-
-class _Timed:
-    """Runs a check and keeps its wall time."""
+class _Timer:
+    """Runs checks and records their wall time in seconds."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
         self.seconds: dict[str, float] = {}
 
-    def __call__(self, name: str, work: Callable[[], Any]) -> Any:
+    def __call__(self, name: str, work: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
         self.say(name)
         start = time.perf_counter()
-        result = work()
+        result = work(*args, **keywords)
         self.seconds[name] = round(time.perf_counter() - start, 1)
         return result
 
 
-def _val(root: Path) -> str:
+def _find_val(root: Path) -> str:
     for name in split_names(root):
         if name.lower() == VAL.lower():
             return name
-    raise DataError(f"no split {VAL!r} in {root}: the checks are judged on it")
+    raise DataError(f"no split {VAL!r} in {root}: the checks need it")
 
 
-def _off_cell(model: Model, val: Sample, config: CheckConfig) -> dict[str, Any]:
-    """`Val` at three times the size, for its tail decides, and each test domain at half."""
-    least = model.bundle.manifest.review.min_focus_lift
+def _measure_focus(analyzer: Analyzer, val: Sample, config: CheckConfig) -> dict[str, Any]:
+    """Measure three times as many images of `Val`, because its tail decides, and half as many of each test split."""
+    least = analyzer.bundle.manifest.review.min_focus_lift
     counts = {val.split: 3 * config.images} | dict.fromkeys(domains(config.data_root), max(5, config.images // 2))
-    splits = [
-        off_cell(draw(model, config.data_root, name, count), least, seed=config.seed) for name, count in counts.items()
-    ]
-    return {"min_focus_lift": least, "splits": splits}
+    samples = (draw(analyzer, config.data_root, name, count) for name, count in counts.items())
+    return {"min_focus_lift": least, "splits": [measure_focus(one, least, seed=config.seed) for one in samples]}
 
 
-def _masked(model: Model, config: CheckConfig) -> tuple[Sample, list[drawn_masks.Drawn]] | None:
-    """The pictures with hand-drawn masks; None where they are not at hand."""
+def _draw_masked(analyzer: Analyzer, config: CheckConfig) -> tuple[Sample, list[drawn_masks.Drawn]] | None:
+    """Return the images with hand-drawn masks; None without them."""
     if MASKED not in split_names(config.data_root) or not config.masks.is_dir():
         return None
-    sample = draw(model, config.data_root, MASKED, 3 * config.images // 2)
-    return sample, [drawn_masks.read_drawn(p, config.masks / f"{p.stem}.png", model) for p in sample.paths]
+    sample = draw(analyzer, config.data_root, MASKED, 3 * config.images // 2)
+    masks = [config.masks / f"{path.stem}.png" for path in sample.paths]
+    preprocessor = analyzer.pipeline.preprocessor
+    return sample, [
+        drawn_masks.read_drawn(path, mask, preprocessor) for path, mask in zip(sample.paths, masks, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""Do the maps depend on what was learnt? Parameter randomisation, from the head down."""
+"""Parameter randomisation, from the head down: the maps have to depend on the trained weights."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from scipy import stats
 
-from evaluation.saliency import estimates
+from evaluation import intervals
 from wbc.nn.classifier import ATTENTION, backbone_layers
 from wbc.saliency.closed_form import class_activation_maps
 
 LIMIT = 0.5
-"""What the upper end of the mean rank correlation's interval must stay below once every layer is randomised."""
+"""Limit for the upper end of the interval of the mean rank correlation once every layer is randomised."""
 
 Mapper = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Prepared images to maps of all classes, (N, 5, h, w), with the weights that the model has when it is called."""
+"""Network inputs (N, S, S, 3) to maps of all classes (N, 5, h, w), with the current weights of the model."""
 
 Stage = tuple[str, list[keras.layers.Layer]]
 
 
 def closed_form_maps(model: keras.Model) -> Mapper:
-    """The maps that the graph holds, computed in Keras so that weights can be changed underneath."""
+    """Return the maps of the graph, computed in Keras so that the weights can be changed."""
     attended = keras.Model(model.input, model.get_layer(ATTENTION).output)
 
     @tf.function  # type: ignore[untyped-decorator]
@@ -38,11 +39,11 @@ def closed_form_maps(model: keras.Model) -> Mapper:
     return maps
 
 
-def stages(model: keras.Model) -> list[Stage]:
-    """Groups of layers from the head down: each dense layer with its batch norm, attention, then parts of the backbone.
+def list_stages(model: keras.Model) -> list[Stage]:
+    """Group layers from the head down: each dense layer with its batch norm, attention, then parts of the backbone.
 
-    A part is a run of layers whose names begin alike (`conv5_`, `pool4_`, ...); one of fewer than three layers is
-    counted to the part below it.
+    A part is a run of layers with the same first word in their names (`conv5_`, `pool4_`, ...); one of fewer than
+    three layers belongs to the part below it.
     """
     head: list[Stage] = [("main_out", [model.get_layer("main_out")])]
     for index in (2, 1):
@@ -62,10 +63,10 @@ def stages(model: keras.Model) -> list[Stage]:
 
 
 def shuffle(layer: keras.layers.Layer, rng: np.random.Generator) -> None:
-    """Shuffle the values inside each trained weight of a layer; the statistics of a batch norm stay.
+    """Shuffle the values inside each trained weight of a layer, but not the statistics of a batch norm.
 
-    Adebayo et al. draw anew from the initialiser. Shuffling keeps each weight's distribution, so that activations
-    keep their size and the maps change for what they show, not for overflowing.
+    Adebayo et al. draw from the initialiser. Shuffling keeps the distribution of each weight, so that activations keep
+    their size and maps do not change by overflow.
     """
     for weight in layer.weights:
         if "moving_" not in weight.path.rsplit("/", 1)[-1]:
@@ -74,10 +75,10 @@ def shuffle(layer: keras.layers.Layer, rng: np.random.Generator) -> None:
 
 
 def cascade(model: keras.Model, rng: np.random.Generator) -> Iterator[str]:
-    """Randomise stage after stage, none restored before the end; gives each stage's name once it is randomised."""
+    """Randomise stage after stage and yield the name of each; restore all weights at the end."""
     kept = model.get_weights()
     try:
-        for name, layers in stages(model):
+        for name, layers in list_stages(model):
             for layer in layers:
                 shuffle(layer, rng)
             yield name
@@ -85,7 +86,7 @@ def cascade(model: keras.Model, rng: np.random.Generator) -> Iterator[str]:
         model.set_weights(kept)
 
 
-def randomisation(
+def measure_randomisation(
     model: keras.Model,
     images: NDArray[np.uint8],
     classes: NDArray[np.int64],
@@ -94,29 +95,28 @@ def randomisation(
     seed: int,
     draws: int = 2,
 ) -> dict[str, Any]:
-    """The cascading randomisation of Adebayo et al. 2018 (arXiv 1810.03292).
+    """Run the cascading randomisation of Adebayo et al. 2018 (arXiv 1810.03292).
 
-    Layers are randomised from the output to the input, and after each stage the map of the class that the trained
-    model gave is compared with the trained model's, by Spearman's rank correlation over the feature grid. A map that
-    stays as it was does not come from what was learnt.
+    After each stage, the map of the class that the trained model predicts is compared with the trained model's map by
+    Spearman's rank correlation over the feature grid.
 
     Args:
-        model: a classifier of `wbc.nn.build_classifier`; it has its weights again afterwards.
-        images: uint8 (N, S, S, 3), prepared.
-        classes: int64 (N,), whose map is followed.
-        mapper: gives the maps.
-        seed: of the draws and of the intervals.
-        draws: independent cascades; an image's correlation is the mean over them.
+        model: a classifier of `wbc.nn.build_classifier`; its weights are restored.
+        images: network inputs, uint8 (N, S, S, 3).
+        classes: int64 (N,), class of the compared map.
+        mapper: computes the maps.
+        seed: seed of the draws and of the intervals.
+        draws: number of independent cascades; the correlation of an image is the mean over them.
     """
     rows = np.arange(len(images))
     trained = mapper(images)[rows, classes]
-    names = [name for name, _ in stages(model)]
+    names = [name for name, _ in list_stages(model)]
     rho = np.empty((draws, len(names), len(images)))
     for draw in range(draws):
         for step, _ in enumerate(cascade(model, np.random.default_rng([seed, draw]))):
             changed = mapper(images)[rows, classes]
             rho[draw, step] = [rank_correlation(a, b) for a, b in zip(trained, changed, strict=True)]
-    found = [estimates.mean(rho[:, step].mean(axis=0), seed) for step in range(len(names))]
+    found = [intervals.mean(rho[:, step].mean(axis=0), seed) for step in range(len(names))]
     last = found[-1]
     return {
         "images": len(images),
@@ -128,18 +128,11 @@ def randomisation(
 
 
 def rank_correlation(before: NDArray[np.floating], after: NDArray[np.floating]) -> float:
-    """Spearman's rank correlation of two maps, ties at their mean rank.
+    """Return Spearman's rank correlation of two maps.
 
-    A map without a pattern cannot lose it, so `before` constant counts as 1; a pattern that turned into a
-    constant is lost, so only `after` constant counts as 0. A number that is not finite counts as 1: nothing was shown.
+    A constant `before` counts as 1 because it has no pattern to lose; otherwise a constant `after` counts as 0. A value
+    that is not finite counts as 1, so that the check fails.
     """
     if not (np.isfinite(before).all() and np.isfinite(after).all()) or np.ptp(before) == 0:
         return 1.0
-    if np.ptp(after) == 0:
-        return 0.0
-    return float(np.corrcoef(_ranks(before), _ranks(after))[0, 1])
-
-
-def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    _, position, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2.0)[position])
+    return 0.0 if np.ptp(after) == 0 else float(stats.spearmanr(before.ravel(), after.ravel()).statistic)

@@ -1,4 +1,4 @@
-"""Which answers a person has to look at, and how the limits are fitted."""
+"""Review reasons, and how the limits are fitted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that is fitted after the graph is final, on pictures whose answers are known."""
+"""Calibration of a final graph on pictures with known predictions."""
 
 from __future__ import annotations
 

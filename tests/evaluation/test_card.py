@@ -1,4 +1,4 @@
-"""The model card holds the numbers of `evaluation.json` and no others."""
+"""Model card: the numbers of `evaluation.json`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.evaluate import Evaluation
-from evaluation.model_card import CARD, render, write_into_bundle
+from evaluation.model_card import CARD, render_card, write_into_bundle
 from evaluation.results import EVALUATION, EvaluationResult, read_evaluation
 from wbc.bundle import Bundle, Manifest
 from wbc.errors import BundleMismatch, InvalidParameter
@@ -36,7 +36,7 @@ def written(evaluation: Evaluation, toy_bundle: Bundle, tmp_path: Path) -> Path:
 
 def holds_the_numbers(card: str, result: EvaluationResult) -> None:
     """Every score of every domain stands in the card, read out of its text and compared as a number."""
-    results, calibration = rows(card, "Results, device by device"), rows(card, "Calibration and review")
+    results, calibration = rows(card, "Results by device"), rows(card, "Calibration and review")
     assert list(results) == [domain.name for domain in result.domains]
     for domain in result.domains:
         metrics = domain.metrics
@@ -70,19 +70,19 @@ def test_a_changed_number_is_found(written: Path) -> None:
 
 def test_the_card_says_what_it_is_for_and_where_the_data_is_from(written: Path) -> None:
     card = (written / CARD).read_text()
-    for words in ("toy pictures", "licence: MIT", "For research", "no medical device", "## Limits", "declared"):
+    for words in ("toy pictures", "licence: MIT", "For research", "not a medical device", "## Limits", "declared"):
         assert words in card
-    assert card.index("## Results, device by device") < card.index("## With a declared label set")
+    assert card.index("## Results by device") < card.index("## With a declared label set")
 
 
 def test_the_card_says_of_which_runs_the_weights_are_the_mean(written: Path) -> None:
     manifest, result = Bundle.load(written).manifest, read_evaluation(written / EVALUATION)
-    assert "mean of" not in render(manifest, result)
+    assert "mean of" not in render_card(manifest, result)
     assert manifest.training is not None
     averaged = {"averaged": [{"seed": 4}, {"seed": 7}], "start_share": 0.25}
     training = manifest.training.model_copy(update=averaged)
-    card = render(manifest.model_copy(update={"training": training}), result)
-    assert "mean of 2 training runs (seeds 4, 7), 25% of it the weights that they began with" in card
+    card = render_card(manifest.model_copy(update={"training": training}), result)
+    assert "mean of 2 training runs (seeds 4, 7), 25% of it the initial weights" in card
 
 
 def test_a_partial_evaluation_is_not_shipped(written: Path, evaluation: Evaluation) -> None:
@@ -90,6 +90,12 @@ def test_a_partial_evaluation_is_not_shipped(written: Path, evaluation: Evaluati
         partial = evaluation.result.model_copy(update={"settings": evaluation.result.settings | change})
         with pytest.raises(InvalidParameter, match="a part of the images or of other settings"):
             write_into_bundle(written, partial)
+
+
+def test_an_evaluation_of_another_graph_is_not_shipped(written: Path, evaluation: Evaluation) -> None:
+    other = evaluation.result.model_copy(update={"settings": evaluation.result.settings | {"graph": "int8"}})
+    with pytest.raises(InvalidParameter, match=r"of the int8 graph; .* unset WBC_GRAPH"):
+        write_into_bundle(written, other)
 
 
 def test_an_evaluation_of_another_model_is_not_shipped(written: Path, evaluation: Evaluation) -> None:
@@ -104,5 +110,5 @@ def test_the_shipped_card_is_the_one_that_its_evaluation_makes() -> None:
     assert result.model["sha256"] == bundle.sha256, "the evaluation is of another manifest: evaluate again"
     assert isinstance(bundle.manifest, Manifest)
     card = (SHIPPED / CARD).read_text()
-    assert card == render(bundle.manifest, result)
+    assert card == render_card(bundle.manifest, result)
     holds_the_numbers(card, result)

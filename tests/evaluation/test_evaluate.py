@@ -1,4 +1,4 @@
-"""The whole evaluation on sets whose answers are known."""
+"""The whole evaluation on splits with known predictions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import pytest
 
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import Evaluation, evaluate
+from evaluation.model import configure
 from evaluation.results import DomainResult, read_evaluation
 from tests.evaluation.conftest import ANSWERS
 from tests.evaluation.toy import picture, sure, write_pictures
 from wbc.analysis import Pipeline
+from wbc.analyzer import Analyzer
 from wbc.bundle import Bundle
 from wbc.errors import DataError, InvalidParameter
 from wbc.images import encode_png
@@ -67,7 +69,7 @@ def test_a_declared_label_set_has_a_row_of_its_own(evaluation: Evaluation) -> No
     assert row.metrics.per_class["Lymphocyte"].recall == pytest.approx(2 / 3)
     assert row.metrics.per_class["Neutrophil"].recall == pytest.approx(3 / 4)
     assert row.metrics.per_class["Eosinophil"].answered == 0
-    # and it changes nothing about the row that was told nothing
+    # The row without a declaration does not change.
     assert domain(evaluation, "TestB-other").metrics.per_class["Eosinophil"].answered == 1
 
 
@@ -90,7 +92,7 @@ def test_the_files_of_a_domain_are_written(evaluation: Evaluation, name: str, ou
 
 @pytest.fixture
 def output(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the evaluation was written."""
+    """Folder to which the evaluation was written."""
     return next(tmp_path_factory.getbasetemp().glob("evaluation*"))
 
 
@@ -133,9 +135,9 @@ def test_the_report_shows_the_worst_mistakes_first(output: Path) -> None:
 
 def test_the_classification_report_says_over_what_it_averages(output: Path) -> None:
     text = (output / "TestB-other" / "classification_report.txt").read_text()
-    assert "averages run over the classes present: Lymphocyte, Monocyte, Neutrophil" in text
+    assert "averages over the classes present: Lymphocyte, Monocyte, Neutrophil" in text
     assert "Basophil" not in text
-    assert "always answering Neutrophil: 50.00% accuracy" in text
+    assert "always predicting Neutrophil: 50.00% accuracy" in text
 
 
 def test_settings_replace_those_of_the_bundle(toy_bundle: Bundle, toy_data: Path, tmp_path: Path) -> None:
@@ -151,11 +153,9 @@ def test_settings_replace_those_of_the_bundle(toy_bundle: Bundle, toy_data: Path
 
 def test_settings_that_do_not_fit_are_refused(toy_bundle: Bundle, toy_data: Path, tmp_path: Path) -> None:
     bare = toy_bundle.manifest.preprocessing.model_copy(update={"reinhard": None})
-    from evaluation.model import Model
-
-    model = Model(replace(toy_bundle, manifest=toy_bundle.manifest.model_copy(update={"preprocessing": bare})), print)
+    bundle = replace(toy_bundle, manifest=toy_bundle.manifest.model_copy(update={"preprocessing": bare}))
     with pytest.raises(InvalidParameter, match="needs a fitted Reinhard reference"):
-        model.configured(color_normalization="reinhard")
+        configure(Analyzer(bundle, OnnxClassifier(bundle.onnx_path)), color_normalization="reinhard")
     with pytest.raises(DataError, match="no split 'TestZ'"):
         evaluate(EvaluationConfig(toy_bundle.path, toy_data, tmp_path, splits=("TestZ",)))
 
@@ -193,7 +193,7 @@ def test_unknown_images_are_set_against_known_ones(toy_bundle: Bundle, tmp_path:
 def test_evaluation_of_a_bundle_needs_no_tensorflow(toy_bundle: Bundle) -> None:
     program = (
         "import sys; from pathlib import Path; import evaluation.evaluate, evaluation.cli, evaluation.model_card;"
-        f"from evaluation.model import load_model; load_model(Path({str(toy_bundle.path)!r}));"
+        f"from evaluation.model import load_analyzer; load_analyzer(Path({str(toy_bundle.path)!r}));"
         "print(len([name for name in ('tensorflow', 'keras') if name in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -82,6 +82,13 @@ def test_area_under_the_curve_by_hand() -> None:
     assert found.per_class["Monocyte"].auc is None
 
 
+def test_brier_score_by_hand() -> None:
+    rows = np.array([[0.7, 0.3, 0.0, 0.0, 0.0], [0.2, 0.2, 0.6, 0.0, 0.0]])
+    expected = ((0.09 + 0.09) + (0.04 + 0.64 + 0.36)) / 2
+    assert measure(np.array([0, 1]), rows).brier == pytest.approx(expected)
+    assert measure(np.array([0]), np.eye(5)[[1]]).brier == 2.0
+
+
 def test_classes_of_ten_or_more_leave_small_ones_out() -> None:
     labels = np.array([4] * 10 + [2] * 10 + [0])
     answers = np.array([4] * 10 + [2] * 8 + [4] * 2 + [4])

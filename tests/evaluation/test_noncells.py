@@ -1,4 +1,4 @@
-"""Pictures without a cell: what is drawn shows none, and pieces of fields hold no leukocyte."""
+"""Generated pictures without a cell, and crops of fields without a leukocyte."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.noncells import DRAWN, NONE_OF_THEM, SIDE, draw, empty_fields
+from evaluation.noncells import DRAWN, SIDE, UNKNOWN, draw, empty_fields
 from wbc.images import decode, encode_png
 from wbc.settings import settings
 
@@ -22,7 +22,7 @@ def test_drawn_pictures_are_different_and_the_same_for_the_same_seed(group: str,
     assert all(picture.shape == (SIDE, SIDE, 3) for picture in pictures)
     assert len({picture.tobytes() for picture in pictures}) == 3
     assert [path.read_bytes() for path in first.paths] == [path.read_bytes() for path in again.paths]
-    assert (first.labels == NONE_OF_THEM).all()
+    assert (first.labels == UNKNOWN).all()
 
 
 def test_pieces_of_fields_touch_no_leukocyte(tmp_path: Path) -> None:

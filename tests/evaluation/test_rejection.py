@@ -1,16 +1,16 @@
-"""Detection of unknown images and risk against coverage, by hand."""
+"""Out-of-distribution detection and selective prediction, by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from evaluation.rejection import coverage, detection, risk_coverage
+from evaluation.rejection import measure_coverage, measure_detection, risk_coverage
 
 
 def test_detection_by_hand() -> None:
     known, unknown = np.array([0.1, 0.2, 0.3, 0.9]), np.array([0.25, 0.8, 1.0, 1.1])
-    found = detection("distance", known, unknown)
+    found = measure_detection("distance", known, unknown)
     # pairs in order: 0.25 beats two of the known, 0.8 three, 1.0 and 1.1 all four
     assert found.auroc == pytest.approx((2 + 3 + 4 + 4) / 16)
     # 95% of four are all four, down to 0.25: 0.3 and 0.9 are flagged with them
@@ -19,12 +19,12 @@ def test_detection_by_hand() -> None:
 
 def test_a_score_that_says_nothing_is_at_chance() -> None:
     same = np.full(40, 0.5)
-    found = detection("confidence", same, same)
+    found = measure_detection("confidence", same, same)
     assert (found.auroc, found.fpr95) == (0.5, 1.0)
 
 
 def test_a_score_that_is_the_wrong_way_round_fails() -> None:
-    found = detection("distance", np.array([2.0, 3.0]), np.array([0.0, 1.0]))
+    found = measure_detection("distance", np.array([2.0, 3.0]), np.array([0.0, 1.0]))
     assert (found.auroc, found.fpr95) == (0.0, 1.0)
 
 
@@ -34,10 +34,10 @@ def test_risk_and_coverage_by_hand() -> None:
     covered, risk = risk_coverage(confidence, correct)
     assert covered.tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert risk.tolist() == pytest.approx([0, 0, 1 / 3, 1 / 4, 2 / 5])
-    found = coverage(confidence, correct)
+    found = measure_coverage(confidence, correct)
     assert found.coverage == pytest.approx(0.4)
     assert found.area == pytest.approx(0.2 * (0 + 0 + 1 / 3 + 1 / 4 + 2 / 5))
-    assert coverage(confidence, correct, 0.25).coverage == pytest.approx(0.8)
+    assert measure_coverage(confidence, correct, 0.25).coverage == pytest.approx(0.8)
 
 
 def test_answers_of_one_confidence_are_given_together() -> None:
@@ -47,4 +47,4 @@ def test_answers_of_one_confidence_are_given_together() -> None:
 
 
 def test_nothing_can_be_answered_where_the_surest_is_wrong() -> None:
-    assert coverage(np.array([0.9, 0.8]), np.array([False, True])).coverage == 0.0
+    assert measure_coverage(np.array([0.9, 0.8]), np.array([False, True])).coverage == 0.0

@@ -1,4 +1,4 @@
-"""What the server answers is what the evaluation counted, on the same files."""
+"""Server and evaluation give the same answers on the same files."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from benchmarks.record import BundleUsed, Measured, Result, read
-from wbc.markdown import table
 from wbc.settings import REPOSITORY
+from wbc.tables import Table
 
 RESULTS = REPOSITORY / "results" / "bench" / "robustness.json"
 DOCUMENT = REPOSITORY / "docs" / "robustness.md"
@@ -105,7 +105,7 @@ def show() -> str:
         f"Measured on {machine.cores} cores ({machine.cpu}), model `{result.bundle.name}` {result.bundle.version}, "
         f"by `{result.command}`."
     )
-    return "\n" + "\n\n".join([table(("part", "size", "result"), rows), missed, source]) + "\n"
+    return "\n" + "\n\n".join([Table(("part", "size", "result"), rows).markdown(), missed, source]) + "\n"
 
 
 def _counts(statuses: dict[int, int]) -> str:

@@ -1,4 +1,4 @@
-"""The checks find what they are for: planted good maps pass, planted bad ones fail."""
+"""Checks of the maps: planted good maps pass, planted bad ones fail."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from evaluation.saliency import checks, curves, document, drawn_masks, estimates, figures, randomisation, swaps
-from evaluation.saliency.agreement import agreement
+from evaluation import intervals
+from evaluation.saliency import checks, curves, drawn_masks, figures, randomisation, swaps, tables
+from evaluation.saliency.agreement import measure_agreement
 from evaluation.saliency.cli import check_saliency
-from evaluation.saliency.off_cell import off_cell
-from evaluation.saliency.sample import Model, Sample, files
+from evaluation.saliency.off_cell import measure_focus
+from evaluation.saliency.sample import Sample, list_files
 from tests.drawn import DrawnCell, draw
 from wbc.adaptation.image_quality import image_quality
 from wbc.adaptation.review import Measures, ReviewThresholds, fit_min_focus_lift, reasons
+from wbc.bundle import Bundle
 from wbc.errors import DataError
 from wbc.images import encode_png
 from wbc.inference import Outputs
 from wbc.labels import CLASSES
 from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of the saved model
 from wbc.preprocessing.foreground import Foreground
-from wbc.preprocessing.pipeline import Prepared
+from wbc.preprocessing.pipeline import Prepared, Preprocessor
 
 GRID = 7
 SIZE = 56
@@ -66,21 +68,21 @@ def planted(cells: list[DrawnCell], *, on: bool) -> NDArray[np.float32]:
 
 class TestEstimates:
     def test_mean_and_its_interval(self, rng: np.random.Generator) -> None:
-        found = estimates.mean(rng.normal(2.0, 1.0, 400), seed=1)
+        found = intervals.mean(rng.normal(2.0, 1.0, 400), seed=1)
         assert found is not None
         assert found.low < 2.0 < found.high
         assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(400), rel=0.15)
         assert found.n == 400
 
     def test_share_of_none_is_not_certain(self) -> None:
-        found = estimates.share([False] * 20)
+        found = intervals.share([False] * 20)
         assert found is not None
         assert (found.value, found.low) == (0.0, 0.0)
         assert found.high == pytest.approx(0.161, abs=0.002)  # Wilson, 0 of 20
 
     def test_nothing_has_no_estimate(self) -> None:
-        assert estimates.mean([], seed=0) is None
-        assert estimates.share([]) is None
+        assert intervals.mean([], seed=0) is None
+        assert intervals.share([]) is None
 
 
 class TestAgreement:
@@ -88,7 +90,7 @@ class TestAgreement:
         cam = rng.random((3, 5, GRID, GRID)).astype(np.float32)
         cam[0, 1] = 0.0
         images = np.zeros((3, SIZE, SIZE, 3), np.uint8)
-        found = agreement(images, cam, lambda x: 3.0 * cam[: len(x)])
+        found = measure_agreement(images, cam, lambda x: 3.0 * cam[: len(x)])
         assert found["passed"]
         assert found["maps"] == 15
         assert (found["empty_in_both"], found["empty_in_one"]) == (1, 0)
@@ -98,7 +100,7 @@ class TestAgreement:
         cam = rng.random((2, 5, GRID, GRID)).astype(np.float32)
         other = cam.copy()
         other[1, 4, 3, 3] = np.nan if fault == "nan" else cam[1, 4, 3, 3] + 0.01
-        assert not agreement(np.zeros((2, SIZE, SIZE, 3), np.uint8), cam, lambda _: other)["passed"]
+        assert not measure_agreement(np.zeros((2, SIZE, SIZE, 3), np.uint8), cam, lambda _: other)["passed"]
 
 
 class TestRandomisation:
@@ -117,14 +119,14 @@ class TestRandomisation:
             np.testing.assert_array_equal(np.sort(a.ravel()), np.sort(b.ravel()))
 
     def test_stages_hold_every_weighted_layer_once(self, network: keras.Model) -> None:
-        held = [layer.name for _, layers in randomisation.stages(network) for layer in layers]
+        held = [layer.name for _, layers in randomisation.list_stages(network) for layer in layers]
         weighted = {layer.name for layer in network.layers if layer.weights} - {"aux_binary_out"}
         assert sorted(held) == sorted(weighted)
 
     def test_the_networks_own_maps(self, network: keras.Model, images: NDArray[np.uint8]) -> None:
         mapper = randomisation.closed_form_maps(network)
-        found = randomisation.randomisation(network, images, np.arange(5), mapper, seed=0, draws=1)
-        assert len(found["stages"]) == len(randomisation.stages(network))
+        found = randomisation.measure_randomisation(network, images, np.arange(5), mapper, seed=0, draws=1)
+        assert len(found["stages"]) == len(randomisation.list_stages(network))
         assert all(-1.0 <= stage["rank_correlation"].value <= 1.0 for stage in found["stages"])
 
     @pytest.mark.parametrize("kind", ["constant", "zero", "gaussian"])
@@ -135,13 +137,13 @@ class TestRandomisation:
             (7, 7)
         )
         maps = np.broadcast_to(np.asarray(heat, np.float32), (5, 5, GRID, GRID))
-        found = randomisation.randomisation(network, images, np.arange(5), lambda _: maps, seed=0, draws=1)
+        found = randomisation.measure_randomisation(network, images, np.arange(5), lambda _: maps, seed=0, draws=1)
         assert not found["passed"]
         assert found["stages"][-1]["rank_correlation"].value == pytest.approx(1.0)
 
     def test_a_map_that_follows_the_network_passes(self, network: keras.Model, rng: np.random.Generator) -> None:
         images = np.zeros((20, SIZE, SIZE, 3), np.uint8)
-        found = randomisation.randomisation(
+        found = randomisation.measure_randomisation(
             network,
             images,
             np.zeros(20, np.int64),
@@ -177,8 +179,13 @@ class TestCurves:
         return np.stack([dark, *[(1 - dark) / 4] * 4], axis=1)
 
     def run(self, images: NDArray[np.uint8], heat: NDArray[np.float32]) -> dict[str, Any]:
-        heats = np.broadcast_to(heat, (len(images), SIZE, SIZE))
-        return curves.curves(images, heats, np.zeros(len(images), np.int64), self.by_corner, grid=(GRID, GRID), seed=0)
+        cell = Foreground(np.ones((SIZE, SIZE), np.bool_), np.ones((SIZE, SIZE), np.bool_), True)
+        prepared = tuple(Prepared(image, image, cell) for image in images)
+        labels, cam = np.zeros(len(images), np.int64), np.zeros((len(images), 5, GRID, GRID), np.float32)
+        outputs = Outputs(np.eye(5, dtype=np.float32)[labels], labels[:, None], labels[:, None], cam)
+        sample = Sample("Val", (Path("0.png"),) * len(images), labels, prepared, outputs)
+        vars(sample)["heats"] = np.broadcast_to(heat, (len(images), SIZE, SIZE))
+        return curves.measure_curves(sample, self.by_corner, seed=0)
 
     def test_a_map_of_the_evidence_beats_both_baselines(self, cornered: NDArray[np.uint8]) -> None:
         heat = np.zeros((SIZE, SIZE), np.float32)
@@ -210,7 +217,7 @@ class TestDrawnMasks:
     ) -> None:
         cells = [draw(name, rng) for name in CLASSES]
         drawn = [drawn_masks.Drawn(f, f, f) for f in (Foreground(c.nucleus, c.cell, True) for c in cells)]
-        found = drawn_masks.energy(sample_of(cells, planted(cells, on=on), np.arange(5)), drawn, seed=0)
+        found = drawn_masks.measure_energy(sample_of(cells, planted(cells, on=on), np.arange(5)), drawn, seed=0)
         assert found["passed"] is passes
         assert found["gradcam"]["hits"].value == float(on)
         assert (found["gradcam"]["lift"].value > 0) is on
@@ -231,7 +238,7 @@ class TestDrawnMasks:
         pairs = [
             drawn_masks.Drawn(drawn, found, drawn) for found in (drawn, Foreground(nothing, nothing, False, "none"))
         ]
-        quality = drawn_masks.foreground_quality(pairs, seed=0)
+        quality = drawn_masks.measure_foreground(pairs, seed=0)
         assert quality["invalid"].value == 0.5
         assert quality["cell_dice"].value == 1.0
         assert quality["cell_dice_invalid_as_0"].value == 0.5
@@ -239,13 +246,13 @@ class TestDrawnMasks:
     def test_masks_travel_with_their_picture(self, tiny_bundle: Path, tmp_path: Path, rng: np.random.Generator) -> None:
         cell = draw("Neutrophil", rng, 120)
         write_masked(tmp_path, "001", cell)
-        model = Model.load(tiny_bundle)
-        read = drawn_masks.read_drawn(tmp_path / "001.png", tmp_path / "mask-001.png", model)
+        preprocessor = Preprocessor(Bundle.load(tiny_bundle).manifest.preprocessing)
+        read = drawn_masks.read_drawn(tmp_path / "001.png", tmp_path / "mask-001.png", preprocessor)
         np.testing.assert_array_equal(read.truth.cell, cell.cell)
-        shown = model.preprocessor(cell.rgb).foreground
+        shown = preprocessor(cell.rgb).foreground
         assert drawn_masks.dice(read.framed.cell, shown.cell) > 0.9
         with pytest.raises(DataError, match="no mask"):
-            drawn_masks.read_drawn(tmp_path / "001.png", tmp_path / "missing.png", model)
+            drawn_masks.read_drawn(tmp_path / "001.png", tmp_path / "missing.png", preprocessor)
 
 
 class TestSwaps:
@@ -256,7 +263,7 @@ class TestSwaps:
             DrawnCell(_tinted(c, 60 * int(label)), c.nucleus, c.cell) for c, label in zip(cells, labels, strict=True)
         ]
         sample = sample_of(tinted, planted(cells, on=True), labels)
-        found = swaps.background_swaps(sample, list(sample.foregrounds), _by_background, seed=0)
+        found = swaps.swap_backgrounds(sample, list(sample.foregrounds), _by_background, seed=0)
         assert found["control_flipped"].value == 0.0
         assert found["cells_flipped"].value == 1.0
         assert found["flips_to_the_donors_class"].value == 1.0
@@ -264,29 +271,29 @@ class TestSwaps:
     def test_a_classifier_that_looks_at_the_cell_stays(self, rng: np.random.Generator) -> None:
         cells = [draw(name, rng) for name in ("Lymphocyte", "Monocyte") * 3]
         sample = sample_of(cells, planted(cells, on=True), np.array([2, 3] * 3))
-        found = swaps.background_swaps(sample, list(sample.foregrounds), _by_middle, seed=0)
+        found = swaps.swap_backgrounds(sample, list(sample.foregrounds), _by_middle, seed=0)
         assert found["cells_flipped"].value == 0.0
         assert found["cells_flipped"].high > 0.3
         assert found["cells"] == 6
 
     def test_the_donors_cell_is_gone(self, rng: np.random.Generator) -> None:
         cell = draw("Lymphocyte", rng)
-        background = swaps.painted_over(cell.rgb, cell.cell)
+        background = swaps.paint_over(cell.rgb, cell.cell)
         assert background[cell.cell].min() > cell.rgb[cell.nucleus].max()
 
     def test_cells_without_a_mask_are_left_out(self, rng: np.random.Generator) -> None:
         cells = [draw(CLASSES[0], rng)]
         sample = sample_of(cells, planted(cells, on=True), np.array([0]))
         nothing = np.zeros_like(cells[0].cell)
-        found = swaps.background_swaps(sample, [Foreground(nothing, nothing, False, "none")], _by_middle, seed=0)
+        found = swaps.swap_backgrounds(sample, [Foreground(nothing, nothing, False, "none")], _by_middle, seed=0)
         assert (found["cells"], found["without_valid_mask"]) == (0, 1)
         assert found["cells_flipped"] is None
 
 
 def test_off_cell_flags_maps_beside_the_cell(rng: np.random.Generator) -> None:
     cells = [draw(name, rng) for name in CLASSES]
-    on = off_cell(sample_of(cells, planted(cells, on=True), np.arange(5)), 0.0, seed=0)
-    off = off_cell(sample_of(cells, planted(cells, on=False), np.arange(5)), 0.0, seed=0)
+    on = measure_focus(sample_of(cells, planted(cells, on=True), np.arange(5)), 0.0, seed=0)
+    off = measure_focus(sample_of(cells, planted(cells, on=False), np.arange(5)), 0.0, seed=0)
     assert on["flagged"].value == 0.0
     assert off["flagged"].value == 1.0
     assert off["errors_among_flagged"].value == 0.0
@@ -314,7 +321,7 @@ def test_the_threshold_of_the_flag() -> None:
 
 
 def test_any_first_part_of_the_files_is_even(drawn_dataset: Path) -> None:
-    paths, labels = files(drawn_dataset, "Val", 15)
+    paths, labels = list_files(drawn_dataset, "Val", 15)
     assert len(set(paths)) == 15
     assert np.bincount(labels).tolist() == [3] * 5
     assert np.bincount(labels[:5]).tolist() == [1] * 5
@@ -360,18 +367,18 @@ class TestCommand:
             del first[varies], again[varies]
         assert first == again
 
-    def test_tables_stand_between_the_marks(self, results: Path, tmp_path: Path) -> None:
+    def test_a_document_is_updated(self, results: Path, tmp_path: Path) -> None:
         page = tmp_path / "page.md"
-        page.write_text(f"Before.\n{document.BEGIN}\nold\n{document.END}\nAfter.\n")
-        document.replace_results(page, checks.read(results))
+        block = "from evaluation.saliency.tables import show; cog.outl(show())"
+        page.write_text(f"Before.\n<!-- [[[cog import cog; {block} ]]] -->\nold\n<!-- [[[end]]] -->\nAfter.\n")
+        tables.update(page, results)
         text = page.read_text()
         assert text.startswith("Before.\n")
         assert text.endswith("After.\n")
         assert "\nold\n" not in text
         assert "| insertion, larger is better |" in text
-        page.write_text("no marks")
-        with pytest.raises(DataError, match="lacks the lines"):
-            document.replace_results(page, checks.read(results))
+        with pytest.raises(DataError, match="could not be updated"):
+            tables.update(tmp_path / "absent.md", results)
 
     def test_figures_are_drawn(self, results: Path, tiny_bundle: Path, tmp_path: Path) -> None:
         figures.draw_all(checks.read(results), tiny_bundle, tmp_path / "figures")
@@ -394,15 +401,6 @@ class TestCommand:
         (tmp_path / "Train").mkdir()
         with pytest.raises(DataError, match="no split 'Val'"):
             checks.check(checks.CheckConfig(tiny_bundle, tmp_path, tmp_path))
-
-
-RESULTS = Path(__file__).resolve().parents[2] / "results" / "saliency.json"
-
-
-@pytest.mark.skipif(not RESULTS.is_file(), reason="no results are committed")
-def test_the_documentation_shows_the_committed_results() -> None:
-    page = RESULTS.parents[1] / "docs" / "saliency.md"
-    assert document.tables(checks.read(RESULTS)) in page.read_text()
 
 
 def write_masked(folder: Path, name: str, cell: DrawnCell, mask: Path | None = None) -> None:

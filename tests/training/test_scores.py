@@ -1,4 +1,4 @@
-"""What an epoch is judged by, and when to give up."""
+"""Scores of an epoch, and early stopping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the cell is: a nucleus mask, a cell mask and a verdict on both, from colour alone."""
+"""Find the cell: nucleus mask, cell mask and whether both can be relied on, from colour alone."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Foreground:
 
     @property
     def nucleus_touches_border(self) -> bool:
-        """Whether the nucleus runs out of the frame, so that its diameter is a lower bound."""
+        """True if the nucleus runs out of the frame, so that its diameter is a lower bound."""
         edges = self.nucleus[0], self.nucleus[-1], self.nucleus[:, 0], self.nucleus[:, -1]
         return any(bool(edge.any()) for edge in edges)
 

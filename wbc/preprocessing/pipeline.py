@@ -167,7 +167,7 @@ def _moved(found: Foreground, to_window: NDArray[np.float64], size: int) -> Fore
 
 
 def probe(preprocessor: Preprocessor) -> tuple[int, ...]:
-    """What the preprocessor makes of a drawn cell, as the mean colours of a 4x4 grid: 48 levels, 0 to 255.
+    """Prepare a drawn cell and return the mean colours of a 4x4 grid: 48 levels, 0 to 255.
 
     Export writes them into the bundle and loading compares: code that prepares images otherwise than the
     model was trained with is found out before it answers anybody. The cell is small and granular, so that framing's
