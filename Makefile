@@ -98,11 +98,13 @@ model: runs/default/training.json
 	$(BIN)/wbc quantize models/default
 
 # Train short runs without one step each, and score them on the two sources that they left out; writes results/ablation.json.
-ROWS := reference no-white-balance no-window no-augmentation strong-stain pbc-alone
+ROWS := reference no-window no-white-balance pbc-alone lite0-frozen densenet121-frozen no-augmentation strong-stain
 STEP_no-white-balance := --no-white-balance
 STEP_no-window := --framing cell
 STEP_no-augmentation := --augmentation none
 STEP_strong-stain := --stain-strength 1.8
+STEP_lite0-frozen := --phase2-epochs 0
+STEP_densenet121-frozen := --phase2-epochs 0 --backbone densenet121 --weights ../shared/pretrained/densenet121-pbc.weights.h5
 define ROW
 runs/ablation/$(1)-bccd/training.json: | setup
 	$$(TRAIN) $$(addprefix --source ,$(if $(filter pbc-alone,$(1)),Train,$(without-bccd))) $(SHORT) $(STEP_$(1))
