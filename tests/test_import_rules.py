@@ -1,4 +1,4 @@
-"""Who may import whom: the table of the plan, held against the imports that the source really has."""
+"""Import rules: the imports in the source agree with the layers of the design."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LAYERS = (
     ("wbc.serving",),
     ("service",),
 )
-"""From the ground up; a module may import what lies below it, and its own package."""
+"""Layers from the lowest to the highest; a module may import lower layers and its own package."""
 
 ABOVE_WBC = {
     "training": {"wbc", "training"},
@@ -34,7 +34,7 @@ ABOVE_WBC = {
     "export": {"wbc", "export", "evaluation"},
     "benchmarks": {"wbc", "benchmarks", "training"},
 }
-"""What the packages above the library may import of this project."""
+"""Packages of this project that each package above the library may import."""
 
 KERAS = ("keras", "tensorflow", "jax", "h5py", "tf2onnx", "onnx")
 KERAS_FILES = (
@@ -48,7 +48,7 @@ KERAS_FILES = (
 )
 BRINGS_KERAS = ("wbc.nn.*", "wbc.saliency.gradcam*", "wbc.saliency.closed_form*")
 KERAS_INSIDE = {"service.py": "GradCam.__init__", "wbc/cli/gradcam.py": "?*"}
-"""Where Keras is imported inside a function, and inside which one: a process that does not call it is free of Keras."""
+"""Functions that import Keras; a process that does not call them does not load it."""
 
 ONLY_IN = {
     "onnxruntime": ("wbc/inference.py", "training/backbones.py", "training/compare.py", "export/quantize.py"),

@@ -1,4 +1,4 @@
-"""What a run leaves to be read by programs: `training.json`, and `history.csv` with a row an epoch."""
+"""Machine-readable results of a run: `training.json`, and `history.csv` with one row per epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which answers a person has to look at, and how the limits are fitted."""
+"""Reasons for a review, and the fitting of their thresholds."""
 
 from __future__ import annotations
 

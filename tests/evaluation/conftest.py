@@ -27,7 +27,7 @@ ANSWERS = {
         "Monocyte": ["Monocyte"],
     },
 }
-"""What is answered for the pictures of each true class."""
+"""Predictions for the images of each true class."""
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the server answers is what the evaluation counted, on the same files."""
+"""The server's predictions equal those of the evaluation on the same files."""
 
 from __future__ import annotations
 

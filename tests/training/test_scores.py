@@ -1,4 +1,4 @@
-"""What an epoch is judged by, and when to give up."""
+"""Scores of an epoch, comparison of epochs, and the counts that end a phase."""
 
 from __future__ import annotations
 
