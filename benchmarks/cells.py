@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wbc.data.sampling import evenly_spaced
 from wbc.errors import DataError
 from wbc.files import list_images
 from wbc.images import SUFFIXES, encode_jpeg
@@ -34,8 +35,8 @@ def load_pictures(folder: Path | None, count: int, *, seed: int = 0) -> tuple[li
     files, _ = list_images(folder)
     if not files:
         raise DataError(f"no image file in {folder}; expected {', '.join(sorted(SUFFIXES))}")
-    chosen = [files[index] for index in np.unique(np.linspace(0, len(files) - 1, count).astype(int))]
-    return [path.read_bytes() for path in chosen], f"{len(chosen)} files of {folder.name}"
+    chosen = [files[index].read_bytes() for index in evenly_spaced(len(files), count)]
+    return chosen, f"{len(chosen)} files of {folder.name}"
 
 
 def draw_cell(rng: np.random.Generator, size: int = SIDE) -> NDArray[np.uint8]:

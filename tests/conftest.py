@@ -37,7 +37,7 @@ def tiny(image: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def drawn_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`Train` with 10 and `Val` with 5 drawn cells a class; not to be written to."""
+    """`Train` with 10 and `Val` with 5 drawn cells per class; read-only."""
     root = write_dataset(tmp_path_factory.mktemp("drawn"), 10, ("Train",))
     return write_dataset(root, 5, ("Val",), seed=1, mislabelled=1)
 

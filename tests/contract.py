@@ -1,4 +1,4 @@
-"""Answers held against the OpenAPI document that the same server serves."""
+"""Check of responses against the OpenAPI document of the same server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Contract:
         self.document = document
 
     def check(self, response: httpx.Response) -> httpx.Response:
-        """Hold an answer against the document; it is returned."""
+        """Check a response against the document and return it."""
         request = response.request
         operation = self._operation(request.method.lower(), request.url.path)
         assert response.headers["x-request-id"]

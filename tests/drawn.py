@@ -1,4 +1,4 @@
-"""Drawn cells: what a stained film shows, simple enough that the right answer is known to the pixel."""
+"""Drawn cells of a stained film with exactly known masks and classes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ LOOKS = {
 
 @dataclass(frozen=True, slots=True)
 class DrawnCell:
-    """A drawn picture, uint8 (S, S, 3), and what is in it, bool (S, S)."""
+    """A drawn image, uint8 (S, S, 3), and its masks, bool (S, S)."""
 
     rgb: NDArray[np.uint8]
     nucleus: NDArray[np.bool_]
@@ -112,7 +112,7 @@ def draw(
 
 
 def drawn_cell(label: str, rng: np.random.Generator, size: int = 224) -> NDArray[np.uint8]:
-    """One cell of a class in the middle of the picture, RGB uint8 (size, size, 3)."""
+    """Draw one cell of a class in the centre of the image, RGB uint8 (size, size, 3)."""
     return draw(label, rng, size).rgb
 
 

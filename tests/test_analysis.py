@@ -25,7 +25,7 @@ from wbc.saliency.overlay import heatmap
 from wbc.schemas import ModelInfo, PredictionAnswer
 
 UNFLAGGED = ReviewThresholds(min_confidence=0.0, min_focus_lift=None)
-"""Of the measures that are always there none flags; where a tiny model looks is chance."""
+"""Limits that flag nothing by the measures that every image has; the focus of a tiny model is random."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def changed(bundle: Bundle, **fields: Any) -> Pipeline:
 
 
 class Counting:
-    """A classifier that notes how many views it is asked for, and gives made-up outputs where there are some."""
+    """Classifier with made-up outputs that records the number of views of each call."""
 
     def __init__(self, classifier: OnnxClassifier, logits: NDArray[np.float32] | None = None) -> None:
         self.classifier, self.logits = classifier, logits

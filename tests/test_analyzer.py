@@ -1,4 +1,4 @@
-"""`Analyzer`: batches that several images and several settings share, and images that fail alone."""
+"""`Analyzer`: batches of several images and settings, and images that fail separately."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from wbc.settings import Settings
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Toy bundle whose adaptation is `auto`: unsure pictures get eight views."""
+    """Toy bundle with adaptation `auto`: images of low confidence get eight views."""
     return write_toy_bundle(tmp_path_factory.mktemp("toy") / "bundle", tta="auto", tta_auto_confidence=0.9)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Ten pictures, every third unsure, and behind the fourth one a missing and a damaged file."""
+    """Ten images, every third of low confidence, and after the fourth a missing and a damaged file."""
     folder = tmp_path_factory.mktemp("cells")
     paths = []
     for number in range(10):

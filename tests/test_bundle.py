@@ -34,7 +34,7 @@ def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 
 def edit(bundle: Path, change: Edit) -> None:
-    """Change the manifest by hand, which nobody should."""
+    """Change the manifest by hand."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     change(manifest)
     (bundle / "manifest.json").write_text(json.dumps(manifest))
@@ -215,7 +215,7 @@ class TestMismatch:
 
 
 class TestGraph:
-    """Not in the manifest: whether the graph is the graph of the plan."""
+    """The graph must have the expected inputs and outputs, which the manifest does not contain."""
 
     def test_contract_is_read_off_the_graph(self, tiny_classifier: OnnxClassifier) -> None:
         assert tiny_classifier.image_size == 224

@@ -24,7 +24,7 @@ def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight sure cells of three classes, one unsure one, one file that is damaged, one that is no image."""
+    """Eight cells of three classes, one of low confidence, one damaged file and one that is not an image."""
     folder = tmp_path_factory.mktemp("film")
     for number, label in enumerate(["Neutrophil"] * 5 + ["Lymphocyte"] * 2 + ["Monocyte"]):
         (folder / f"{number}.png").write_bytes(encode_png(picture(sure(label))))
@@ -35,7 +35,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object) -> str:
-    """Output of the command."""
+    """Run the command and return its output."""
     result = CliRunner().invoke(differential, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     return result.stdout

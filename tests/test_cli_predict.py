@@ -176,7 +176,7 @@ LOADED = "import sys; print(sorted({name.split('.')[0] for name in sys.modules} 
 
 
 class TestLight:
-    """Modules that load without TensorFlow and Keras, each in a process of its own."""
+    """Modules that must load without TensorFlow and Keras, each in a process of its own."""
 
     def loaded(self, code: str, *args: str) -> str:
         done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=False)

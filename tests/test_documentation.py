@@ -1,4 +1,4 @@
-"""README and generated documents against what they speak of."""
+"""README and generated documents agree with the code."""
 
 from __future__ import annotations
 

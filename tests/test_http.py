@@ -1,4 +1,4 @@
-"""The HTTP application on an engine that does what it is told."""
+"""The HTTP application with a scripted engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES = {"file": ("cell.png", b"Monocyte")}
 
 
 def client(error: Exception | None = None, metrics: EntryMetrics | None = None, **changed: Any) -> TestClient:
-    """The application; every answer is held against its own OpenAPI document."""
+    """The application; every response is checked against its OpenAPI document."""
     engine = ScriptedEngine(error)
     app = create_app(lambda: engine, Settings(**changed), metrics)
     found = TestClient(app)

@@ -22,12 +22,12 @@ from wbc.errors import ImageTooLarge, InputError, MalformedImage, UnsupportedFor
 from wbc.images import ACCEPTED, MIN_SIDE, decode, encode_jpeg, encode_png
 
 TURNED = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 6: lambda a: np.rot90(a, -1), 8: np.rot90}
-"""Turn of a viewer for each EXIF orientation."""
+"""Transformation of each EXIF orientation in an image viewer."""
 
 
 @pytest.fixture(scope="module")
 def picture() -> NDArray[np.uint8]:
-    """RGB 40x60, smooth, every corner another colour: a swapped channel or a turned picture is seen."""
+    """Smooth RGB image, 40x60, with a different colour in each corner, to reveal swapped channels and rotations."""
     rows, columns = np.mgrid[0:40, 0:60]
     return np.stack([rows * 6, columns * 4, 255 - rows * 3 - columns * 2], axis=-1).astype(np.uint8)
 
@@ -39,7 +39,7 @@ def saved(image: Image.Image | NDArray[Any], kind: str, **options: Any) -> bytes
 
 
 def by_opencv(pixels: NDArray[Any], suffix: str) -> bytes:
-    """Modes that Pillow cannot write: 16 bits or floats in several channels. RGB in."""
+    """Encode RGB with OpenCV, for files that Pillow cannot write: 16 bits or floats in several channels."""
     done, data = cv2.imencode(suffix, pixels[..., ::-1] if pixels.ndim == 3 else pixels)
     assert done
     return bytes(data)

@@ -1,4 +1,4 @@
-"""Import rules: the table of the plan, held against the imports that the source really has."""
+"""Import rules: the imports in the source agree with the layers of the design."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LAYERS = (
     ("wbc.serving",),
     ("service",),
 )
-"""From the ground up; a module may import what lies below it, and its own package."""
+"""Layers from the lowest to the highest; a module may import lower layers and its own package."""
 
 ABOVE_WBC = {
     "training": {"wbc", "training"},
@@ -48,7 +48,7 @@ KERAS_FILES = (
 )
 BRINGS_KERAS = ("wbc.nn.*", "wbc.saliency.gradcam*", "wbc.saliency.closed_form*")
 KERAS_INSIDE = {"service.py": "GradCam.__init__", "wbc/cli/gradcam.py": "?*"}
-"""Functions that import Keras: a process that does not call them does not load it."""
+"""Functions that import Keras; a process that does not call them does not load it."""
 
 ONLY_IN = {
     "onnxruntime": ("wbc/inference.py", "training/backbones.py", "training/compare.py", "export/quantize.py"),

@@ -1,4 +1,4 @@
-"""The classes, their order and what is said of them."""
+"""The classes, their order and their descriptions."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ IMAGES = 20
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty images: of a foreign microscope where the data set is present, drawn cells for the rest."""
+    """Twenty images: from another microscope if the data set is present, otherwise drawn cells."""
     root, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(5)
     domain = settings().data_root / "TestB-lisc"
     real = list_images(domain)[0] if domain.is_dir() else []

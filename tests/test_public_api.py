@@ -1,4 +1,4 @@
-"""Public names of `wbc`, and what importing them loads."""
+"""Public names of `wbc`, and modules that importing it loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a training run: `training.json`, and `history.csv` with one row per epoch."""
+"""Machine-readable results of a run: `training.json`, and `history.csv` with one row per epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures of a picture's quality move the right way, and only their own."""
+"""Each quality measure reacts to its own degradation and only to that."""
 
 from __future__ import annotations
 

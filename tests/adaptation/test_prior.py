@@ -1,4 +1,4 @@
-"""Prior correction: shares that are known are found again, and what is not assumed away stays visible."""
+"""Prior correction recovers known class shares."""
 
 from __future__ import annotations
 

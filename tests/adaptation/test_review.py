@@ -1,4 +1,4 @@
-"""Review reasons, and how the limits are fitted."""
+"""Reasons for a review, and the fitting of their thresholds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Declared label sets: what they do to an answer and what is refused."""
+"""Declared label sets: their effect on probabilities, and invalid ones."""
 
 from __future__ import annotations
 

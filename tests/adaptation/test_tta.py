@@ -1,4 +1,4 @@
-"""Test-time augmentation: which views, how they are averaged, and when `auto` looks again."""
+"""Test-time augmentation: views, their average, and the threshold of `auto`."""
 
 from __future__ import annotations
 

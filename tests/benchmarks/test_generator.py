@@ -19,7 +19,7 @@ FILE = b"\xff\xd8 not really a picture \r\n--"
 
 @contextmanager
 def serving(answer: Callable[[BaseHTTPRequestHandler, int], None], *, one_at_a_time: bool = False) -> Iterator[str]:
-    """A server that hands each request and its number to `answer`; gives its address."""
+    """Start a server that passes each request and its number to `answer`; yields its address."""
     numbers = iter(range(10**6))
     lock = threading.Lock()
 

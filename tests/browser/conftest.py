@@ -75,7 +75,7 @@ def stub(running_stub: StubServer) -> StubServer:
 
 @pytest.fixture
 def page(browser: Chrome, stub: StubServer) -> Iterator[Page]:
-    """The page of the stub, freshly opened; whatever it complained about fails the test."""
+    """The stub server's page, newly opened; the test fails if the page reports an error."""
     opened = Page(browser, stub.url).open()
     opened.complaints()
     yield opened
@@ -95,7 +95,7 @@ def served_page(browser: Chrome, server_url: str) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Drawn cells by name. The stub answers the class in the name; `doubtful` ones need review."""
+    """Drawn cells by name. The stub predicts the class in the name; `doubtful` cells need review."""
     folder = tmp_path_factory.mktemp("cells")
     shares = {"Basophil": 1, "Eosinophil": 2, "Lymphocyte": 9, "Monocyte": 3, "Neutrophil": 22}
     labels = {f"{label}-{index:02d}": label for label, count in shares.items() for index in range(count)}
@@ -109,7 +109,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def bad_files(tmp_path_factory: pytest.TempPathFactory, images: dict[str, Path]) -> list[Path]:
-    """Three files no server can read: words named .jpg, an image cut short, and nothing at all."""
+    """Three unreadable files: text named .jpg, a truncated image, and an empty file."""
     folder = tmp_path_factory.mktemp("bad")
     words, cut, empty = folder / "words.jpg", folder / "cut.png", folder / "empty.png"
     words.write_text("These are words.")

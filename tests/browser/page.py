@@ -1,4 +1,4 @@
-"""The page as a test sees it: what is on it, and the hands that work it. Every wait ends in words."""
+"""Page object: reads and operates the page. Every wait fails with a message."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Page:
         return self.reload()
 
     def reload(self) -> Page:
-        """Load the page again with what the browser remembers."""
+        """Reload the page with the browser's stored data."""
         self.driver.get(self.url)
         self.wait("the page has started", lambda: self.run("return document.body.dataset.ready") == "true")
         return self
@@ -71,7 +71,7 @@ class Page:
         return self.driver.execute_async_script(script)
 
     def wait(self, what: str, condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
-        """Wait until the condition holds, or fail saying what did not come."""
+        """Wait until the condition holds, or fail with a message."""
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             try:
@@ -110,7 +110,7 @@ class Page:
             self.driver.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, **event})
 
     def press(self, *keys: str) -> None:
-        """Press keys one after the other, wherever the focus is."""
+        """Press keys one after the other at the current focus."""
         for key in keys:
             ActionChains(self.driver).send_keys(key).perform()
 
@@ -120,11 +120,11 @@ class Page:
         self.wait("every image settled", lambda: not self.get("progress").is_displayed(), 120)
 
     def cells(self, **data: str) -> list[WebElement]:
-        """The gallery's tiles with these data attributes: `cells(standing="review")`."""
+        """Return the gallery's tiles with these data attributes: `cells(standing="review")`."""
         return self.all('[data-testid="cell"]' + "".join(f'[data-{key}="{value}"]' for key, value in data.items()))
 
     def counts(self) -> dict[str, int]:
-        """The differential's counts by class, as they stand on the page."""
+        """Return the differential's counts per class on the page."""
         return {
             str(row.get_attribute("data-class")): int(row.find_element("css selector", '[data-testid="count"]').text)
             for row in self.all('[data-testid="differential"] tbody[data-class]')

@@ -40,10 +40,10 @@ class Behaviour:
     ready: bool = True
     key: str | None = None
     overloads: int = 0
-    """So many uploads are answered 429 first."""
+    """Number of uploads that get a 429 first."""
     retry_after_s: int = 1
     failures: int = 0
-    """So many uploads are answered 500 first."""
+    """Number of uploads that get a 500 first."""
     delay_s: float = 0.0
     report_failures: int = 0
     uploads: list[str] = field(default_factory=list)
@@ -65,7 +65,7 @@ def png(image: np.ndarray) -> str:
 
 @lru_cache(maxsize=64)
 def pictures(data: bytes) -> dict[str, str] | None:
-    """The three pictures of an answer; None where the bytes are no image."""
+    """Return the three images of a response; None if the bytes are not an image."""
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
         return None
@@ -78,7 +78,7 @@ def pictures(data: bytes) -> dict[str, str] | None:
 
 
 def class_named(name: str) -> str:
-    """The class in a file's name; a neutrophil where there is none."""
+    """Return the class in a file's name; a neutrophil if there is none."""
     return next((known for known in CLASSES if known.lower() in name.lower()), "Neutrophil")
 
 

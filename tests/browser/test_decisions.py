@@ -22,7 +22,7 @@ def session(page: Page, images: dict[str, Path]) -> Page:
 
 
 def selected(page: Page) -> str | None:
-    """The name of the cell that is looked at."""
+    """Return the name of the selected cell."""
     (tile,) = page.all('[data-testid="cell"][aria-selected="true"]')
     return tile.get_attribute("data-name")
 

@@ -51,7 +51,7 @@ def test_every_string_of_the_page_is_in_the_catalogue_and_none_is_idle() -> None
 
 
 def request_errors(error: type[WBCError] = WBCError) -> Iterator[type[WBCError]]:
-    """The errors that a request can be answered with."""
+    """Errors that a request can return."""
     if error in (DataError, ExportError, DeviceUnavailable, UnreadableFile):  # not raised while serving
         return
     yield error

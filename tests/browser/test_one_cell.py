@@ -1,4 +1,4 @@
-"""One cell: it goes in by every door, and its class, maps, reasons and report are read off the page."""
+"""One cell: each way to upload it, and its class, maps, reasons and report on the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The product as it is really served: an image goes in, and the answer is read off the page in Chromium."""
+"""The served product: upload an image and read the result on the page in Chromium."""
 
 from __future__ import annotations
 

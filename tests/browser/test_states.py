@@ -1,4 +1,4 @@
-"""The states that nobody hopes for: starting, busy, locked, failing, gone and back. Each is said, none loses a cell."""
+"""Faults: starting, busy, locked, failing, gone and back. The page reports each, and no cell is lost."""
 
 from __future__ import annotations
 

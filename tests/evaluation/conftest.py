@@ -27,7 +27,7 @@ ANSWERS = {
         "Monocyte": ["Monocyte"],
     },
 }
-"""Predictions for the pictures of each true class."""
+"""Predictions for the images of each true class."""
 
 
 @pytest.fixture(scope="session")

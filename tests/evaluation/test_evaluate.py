@@ -92,7 +92,7 @@ def test_the_files_of_a_domain_are_written(evaluation: Evaluation, name: str, ou
 
 @pytest.fixture
 def output(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder to which the evaluation was written."""
+    """Folder of the evaluation."""
     return next(tmp_path_factory.getbasetemp().glob("evaluation*"))
 
 

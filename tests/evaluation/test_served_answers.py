@@ -1,4 +1,4 @@
-"""Server and evaluation give the same answers on the same files."""
+"""The server's predictions equal those of the evaluation on the same files."""
 
 from __future__ import annotations
 

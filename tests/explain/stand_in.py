@@ -1,4 +1,4 @@
-"""A loopback server that answers as the providers do, well or badly. It speaks both providers' protocols."""
+"""Loopback server that implements both providers' protocols, with correct and faulty responses."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Seen:
 
 @dataclass
 class StandIn:
-    """Answers each provider in its mode and remembers what was sent."""
+    """Responds for each provider in its mode and records the requests."""
 
     modes: dict[str, str] = field(default_factory=lambda: {"openai": "ok", "gemini": "ok"})
     seen: list[Seen] = field(default_factory=list)
@@ -115,7 +115,7 @@ def _choice(message: dict[str, Any]) -> dict[str, Any]:
 
 
 class Server:
-    """The stand-in on a port of the loopback interface, for the length of a `with` block."""
+    """Run the stand-in on a port of the loopback interface within a `with` block."""
 
     def __init__(self) -> None:
         self.state = StandIn()

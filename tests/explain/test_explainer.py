@@ -29,7 +29,7 @@ OVERLAY = np.zeros((32, 32, 3), np.uint8)
 
 
 class Fake:
-    """Answers, fails or waits as told, and remembers what it was asked."""
+    """Responds, fails or waits as scripted, and records its requests."""
 
     def __init__(
         self, name: str = "fake", *, error: Exception | None = None, wait_s: float = 0.0, answer: Answer = GOOD

@@ -1,4 +1,4 @@
-"""The real SDKs against a loopback server, in every mode in which a provider can answer or fail."""
+"""The real SDKs against a loopback server, in every mode in which a provider can respond or fail."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FAILURES = {
 
 
 class World:
-    """A stand-in server, and providers whose clients live as long as one event loop."""
+    """A stand-in server, and providers whose clients belong to one event loop."""
 
     def __init__(self, state: StandIn, runner: asyncio.Runner) -> None:
         self.state = state

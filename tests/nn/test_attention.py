@@ -1,4 +1,4 @@
-"""WBCAttentionBlock: round trip, size, gates, and what it multiplies with what."""
+"""WBCAttentionBlock: save and load, size, gates and products."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class TestGates:
         np.testing.assert_allclose(apart + gain.mean(axis=(1, 2, 3), keepdims=True), 0, atol=1e-4)
 
     def test_channel_gate_then_spatial_gate(self, features: np.ndarray) -> None:
-        """The whole block in NumPy, with one spatial kernel that only looks at the place itself."""
+        """The whole block in NumPy, with a 1x1 spatial kernel."""
         block = WBCAttentionBlock(ratio=16, kernel_size=1)
         block.build(features.shape)
         rng = np.random.default_rng(2)

@@ -1,4 +1,4 @@
-"""The classifier: its size, its outputs, what is frozen when, and where its weights may come from."""
+"""The classifier: its size, its outputs, its backbone and its initial weights."""
 
 from __future__ import annotations
 

@@ -229,7 +229,7 @@ def test_percentile_step_leaves_a_constant_channel_as_it_is() -> None:
 
 
 def test_two_scale_clahe_is_fine_at_edges_and_coarse_elsewhere() -> None:
-    """Far from edges, the result is the 4x4 CLAHE's alone."""
+    """Far from edges the result is that of the 4x4 CLAHE."""
     image = synthetic_cell()
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     lightness = np.ascontiguousarray(lab[..., 0])

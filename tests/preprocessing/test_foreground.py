@@ -1,4 +1,4 @@
-"""The cell's mask: on drawn cells whose mask is known, on hand-drawn masks, and on pictures without any cell."""
+"""Cell masks on drawn cells with known masks, on hand-drawn masks, and on images without a cell."""
 
 from __future__ import annotations
 

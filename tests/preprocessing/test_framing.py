@@ -1,4 +1,4 @@
-"""Framing: the cell in the middle and at a comparable size, the whole picture where there is nothing to frame by."""
+"""Framing: the cell in the centre at a comparable size; the whole image if no cell is found."""
 
 from __future__ import annotations
 

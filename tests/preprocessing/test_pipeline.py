@@ -1,4 +1,4 @@
-"""From a decoded picture to what the network sees: one specification, one result."""
+"""From a decoded image to the network's input: one configuration, one result."""
 
 from __future__ import annotations
 

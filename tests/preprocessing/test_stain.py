@@ -1,4 +1,4 @@
-"""Reinhard and Macenko normalisation, and what counts as an RGB image."""
+"""Reinhard and Macenko normalisation, and the accepted RGB images."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def soft_image(seed: int = 1, height: int = 64, width: int = 96) -> Image:
 
 
 def stained_image(stains: NDArray[np.float64] = STAINS, seed: int = 2, size: int = 96) -> Image:
-    """Pixels of two stains in random concentrations, a third of them of one stain alone, a third of the other."""
+    """Draw pixels of two stains in random concentrations: a third with both, a third with each alone."""
     rng = np.random.default_rng(seed)
     amounts = rng.uniform(0.45, 1.2, (size * size, 2))
     kind = rng.integers(0, 3, size * size)

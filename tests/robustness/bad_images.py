@@ -29,14 +29,14 @@ UNKNOWN = frozenset({415})
 LENIENT = frozenset({200, 400})
 """A viewer may open it or not."""
 ANY = frozenset({200, 400, 413, 415})
-"""Chance decides what a flipped bit does; no answer of these is wrong."""
+"""Statuses of files with flipped bits: the effect is random, so each of these is correct."""
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True, slots=True)
 class BadImage:
-    """A file, what it is called in reports, and the statuses that are right."""
+    """A file, its name in reports, and the correct statuses."""
 
     name: str
     data: bytes
@@ -50,7 +50,7 @@ def picture() -> NDArray[np.uint8]:
 
 
 def saved(image: Image.Image | NDArray[Any], kind: str, **options: Any) -> bytes:
-    """An image as a file of a format."""
+    """Encode an image in a format."""
     out = io.BytesIO()
     (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(out, kind, **options)
     return out.getvalue()
@@ -139,7 +139,7 @@ def _deflated_zeros(count: int) -> bytes:
 def _png(
     width: int, height: int, rows: bytes | int, *extra: bytes, bits: int = 8, colour: int = 2, **header: int
 ) -> bytes:
-    """A PNG made by hand: any size, `rows` whatever they are or a number of zeros, `extra` chunks before them."""
+    """Write a PNG by hand with any size, any `rows` or a number of zeros, and `extra` chunks before them."""
     ihdr = struct.pack(
         ">IIBBBBB",
         width,

@@ -1,4 +1,4 @@
-"""All bad requests, one list, and what is wrong with an answer to one of them."""
+"""All bad requests in one list, and the check of a response to each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def large_upload() -> bytes:
 
 
 def tried(port: int, case: BadRequest) -> tuple[Answer | None, str | None]:
-    """Send a case: its answer, and what is wrong with it; None stands for no answer and for nothing wrong."""
+    """Send a case; return its response and the fault in it, each None if there is none."""
     try:
         answer = send(port, case.payload, deadline_s=DEADLINE_S, half_close=case.half_close, method=case.method)
     except TimeoutError:
@@ -56,7 +56,7 @@ def complaint(case: BadRequest, answer: Answer) -> str | None:
 
 
 def schema_complaint(answer: Answer) -> str | None:
-    """Why the answer of an error does not follow the one schema of errors; None where it does."""
+    """Return the reason why an error response violates the error schema; None if it does not."""
     if not answer.headers.get("content-type", "").startswith("application/json"):
         return f"{answer.status} answered as {answer.headers.get('content-type')}: {answer.body[:100]!r}"
     try:

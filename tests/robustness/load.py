@@ -56,7 +56,7 @@ class Load:
         return Counter(answer.status for answer in self.answers)
 
     def answered(self, status: int, count: int, within_s: float) -> bool:
-        """Wait until so many more answers have a status; whether they came in time."""
+        """Wait until this many further responses have a status; return true if they arrived in time."""
         wanted, end = self.statuses[status] + count, time.monotonic() + within_s
         while self.statuses[status] < wanted:
             if time.monotonic() > end:
@@ -80,7 +80,7 @@ class Load:
 
 
 def seconds_until_ready(url: str, ready: bool, within_s: float) -> float | None:
-    """Seconds until `/readyz` answers 200, or anything else where `ready` is false; None where it does not in time."""
+    """Return the seconds until `/readyz` returns 200, or another status if `ready` is false; None after the timeout."""
     start = time.monotonic()
     while time.monotonic() - start < within_s:
         try:

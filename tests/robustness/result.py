@@ -42,7 +42,7 @@ class SoakResult(Result):
 
 
 class KillResult(Result):
-    """A service killed in mid-load; times in seconds, None where it did not happen."""
+    """A service killed under load; times in seconds, None if the event did not occur."""
 
     service: str
     statuses: dict[int, int]

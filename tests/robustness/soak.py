@@ -1,4 +1,4 @@
-"""Thousands of requests of every kind, good and bad, and what they leave in memory."""
+"""Soak test: thousands of good and bad requests of every kind, and their effect on memory."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def soak(server: Served, count: int, *, callers: int = 4) -> SoakOutcome:
 
 
 Ask = Callable[[int], tuple[int | None, str | None]]
-"""Sends a request to a port: the status, and what is wrong with the answer; None for no answer, and nothing wrong."""
+"""Sends a request to a port; returns the status and the fault in the response, each None if there is none."""
 
 
 def _request(number: int) -> tuple[str, Ask]:
@@ -129,7 +129,7 @@ def _request(number: int) -> tuple[str, Ask]:
 
 @lru_cache(maxsize=1)
 def _cells() -> tuple[bytes, ...]:
-    """Sound images: two pictures of each class, each as PNG and as JPEG."""
+    """Valid images: two of each class, each as PNG and as JPEG."""
     rng = np.random.default_rng(11)
     pictures = [drawn_cell(label, rng, 160) for label in CLASSES for _ in range(2)]
     return tuple(encode(each) for each in pictures for encode in (encode_png, encode_jpeg))

@@ -25,7 +25,7 @@ def before(server: Served) -> dict[str, Any]:
 
 
 def good(server: Served) -> dict[str, Any]:
-    """The answer to a sound image, without what differs in each."""
+    """The response to a valid image, without the fields that differ in each response."""
     answer = send(server.port, upload(saved(picture(), "PNG")))
     assert answer.status == 200, answer.body[:300]
     return {key: value for key, value in answer.json().items() if key not in ("request_id", "timings_ms")}

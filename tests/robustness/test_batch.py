@@ -1,4 +1,4 @@
-"""Bad files in `POST /predict/batch`: each fails alone."""
+"""Bad files in `POST /predict/batch`: each fails separately."""
 
 from __future__ import annotations
 

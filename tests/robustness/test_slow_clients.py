@@ -45,7 +45,7 @@ def test_stalled_uploads_are_given_up_and_others_answered(
 
 
 def test_clients_that_do_not_read(server: Served, cell: bytes) -> None:
-    """The answers of these are larger than what a socket takes in without a reader."""
+    """Requests whose responses are larger than a socket's buffer."""
     batch = request(form(*[part(saved(picture(), "PNG"))] * 24), target="/predict/batch?heatmaps=true")
     with ExitStack() as stack:
         waiting = []

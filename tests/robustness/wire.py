@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand over a socket: requests that no client library would send, and what comes back."""
+"""HTTP/1.1 over a raw socket, for requests that no client library sends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOUNDARY = "cellboundary"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 PREDICT = "/predict?explain=false"
 CLOSED = 0
-"""In place of a status: the connection was closed without an answer."""
+"""Status of a connection that was closed without a response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def send(
 
 
 def read_answer(connection: socket.socket, method: str = "POST") -> Answer:
-    """Read one answer to a request that has been sent; `seconds` are not known."""
+    """Read one response to a request that was already sent; `seconds` is unknown."""
     response = http.client.HTTPResponse(connection, method=method)
     try:
         response.begin()

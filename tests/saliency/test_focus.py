@@ -57,7 +57,7 @@ def test_scale_of_the_map_plays_no_part(cell: NDArray[np.bool_]) -> None:
 
 
 def test_map_is_not_cut_to_the_cell(cell: NDArray[np.bool_]) -> None:
-    """The map off the cell counts against it: with it the ratio is lower."""
+    """Energy off the cell lowers the ratio."""
     heat = cell.astype(np.float32)
     stray = heat.copy()
     stray[0:5, 0:5] = 1.0

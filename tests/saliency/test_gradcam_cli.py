@@ -1,4 +1,4 @@
-"""`wbc gradcam`: what it writes, on which path, and what it refuses."""
+"""`wbc gradcam`: its output files, both computations, and invalid input."""
 
 from __future__ import annotations
 

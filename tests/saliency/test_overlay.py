@@ -1,4 +1,4 @@
-"""From a map of 7x7 to pictures: place, scale, colour, outline."""
+"""From a 7x7 map to images: position, scale, colour and outline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle whose answers are written into the pictures, and pictures to score with it."""
+"""A bundle that reads its logits from the image, and images to score with it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from wbc.labels import CLASSES
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The bundle that reads its logits from the picture; it looks again where it is unsure. Not to be written to."""
+    """Bundle that reads its logits from the image, with adaptation `auto`; read-only."""
     folder = tmp_path_factory.mktemp("toy") / "bundle"
     return write_toy_bundle(folder, tta="auto", tta_auto_confidence=0.9)
 
 
 @pytest.fixture(scope="session")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six sure pictures of each class, each class in a folder, an unsure one, and two files that cannot be answered."""
+    """Six images of each class in a folder per class, one of low confidence, and two unreadable files."""
     root = tmp_path_factory.mktemp("cells")
     for label in CLASSES:
         (root / label).mkdir()

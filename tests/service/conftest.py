@@ -16,7 +16,7 @@ from wbc.bundle import Bundle, sha256, write_manifest
 
 @pytest.fixture(scope="session")
 def failing_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle, sound by its hashes, whose graph gives logits that are no numbers."""
+    """A bundle with correct hashes whose graph returns NaN logits."""
     folder = tmp_path_factory.mktemp("failing")
     for file in tiny_bundle.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
@@ -35,7 +35,7 @@ def failing_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def failing_server(failing_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server whose model fails, which admits one request at a time, and soon gives up on an upload that stalls."""
+    """Server with a failing model that admits one request at a time and has a short upload timeout."""
     with Served(
         tmp_path_factory.mktemp("failing-server"),
         WBC_BUNDLE=str(failing_bundle),

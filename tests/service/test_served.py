@@ -30,7 +30,7 @@ TIMEOUT = httpx.Timeout(60)
 
 
 def ask(method: str, url: str, path: str, **request: Any) -> httpx.Response:
-    """An answer, held against the OpenAPI document that the server gives."""
+    """Check a response against the server's OpenAPI document."""
     return contract_of(url).check(httpx.request(method, f"{url}{path}", timeout=TIMEOUT, **request))
 
 

@@ -16,7 +16,7 @@ from wbc.http.openapi import create_document
 from wbc.settings import Settings
 
 BENTOML = {"/livez", "/readyz", "/metrics"}
-"""Served by BentoML beside the application."""
+"""Paths that BentoML serves next to the application."""
 
 
 @pytest.fixture(scope="module")

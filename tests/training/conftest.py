@@ -37,7 +37,7 @@ def tiny_backbone(image: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`Train` with 6 and `Val` with 3 images a class, 64x64; not to be written to."""
+    """`Train` with 6 and `Val` with 3 images per class, 64x64; read-only."""
     root = tmp_path_factory.mktemp("cells")
     write_dataset(root, {"Train": 6, "Val": 3})
     return root

@@ -24,7 +24,7 @@ LOBES = (
 
 
 def draw_cell(label: int, rng: np.random.Generator, size: int = 64) -> NDArray[np.uint8]:
-    """One cell of a class near the middle of a stained film, uint8 (size, size, 3)."""
+    """Draw one cell of a class near the centre of a stained film, uint8 (size, size, 3)."""
     unit = size / 64
     picture = np.full((size, size, 3), BACKGROUND, np.float32)
     x, y = size / 2 + rng.uniform(-2, 2, 2) * unit
@@ -37,7 +37,7 @@ def draw_cell(label: int, rng: np.random.Generator, size: int = 64) -> NDArray[n
 
 
 def write_dataset(root: Path, sizes: dict[str, int], seed: int = 0) -> None:
-    """Splits of drawn cells as PNG files: `sizes` is the images a class, by split."""
+    """Write splits of drawn cells as PNG files; `sizes` is the number of images per class, by split."""
     rng = np.random.default_rng(seed)
     for split, count in sizes.items():
         for label, name in enumerate(CLASSES):

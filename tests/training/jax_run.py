@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class NoTensorFlow:
-    """Finds no TensorFlow, as where it is not installed: whoever needs it fails."""
+    """Import hook that hides TensorFlow."""
 
     def find_spec(self, name, path=None, target=None):
         if name == "tensorflow":

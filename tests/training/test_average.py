@@ -1,4 +1,4 @@
-"""The mean of several runs: its weights, its scores, and what is refused."""
+"""The average of several runs: weights, scores and invalid input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches: what is drawn, what the heads learn, and that nothing but seed, epoch and position decides an image."""
+"""Batches: sampling, targets, and images that depend only on seed, epoch and position."""
 
 from __future__ import annotations
 

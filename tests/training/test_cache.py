@@ -1,4 +1,4 @@
-"""The cache: what is kept, under which key, and that it changes no picture."""
+"""The cache: contents and keys; it does not change an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits: how folders are read, what is left out, and how a validation split is held out."""
+"""Splits: reading of folders, files left out, and held-out validation splits."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ pytestmark = [
 
 
 def under_jax(*arguments: str, devices: int = 1) -> dict:
-    """Run `jax_run.py` in a process of its own and read what it says."""
+    """Run `jax_run.py` in a process of its own and return its output."""
     path = os.pathsep.join([str(HERE), str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")])
     environment = {
         **os.environ,

@@ -1,4 +1,4 @@
-"""A run that is killed and resumed ends where an uninterrupted one does."""
+"""A run that is killed and resumed has the same result as an uninterrupted run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of an epoch, and early stopping."""
+"""Scores of an epoch, comparison of epochs, and the counts that end a phase."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration: published names, its file, and what it refuses."""
+"""The configuration: published names, its file, and invalid values."""
 
 from __future__ import annotations
 

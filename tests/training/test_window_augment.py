@@ -59,7 +59,7 @@ def test_no_degradation_without_its_ramp(wide: np.ndarray) -> None:
 
 @pytest.mark.parametrize("mode", ["window", "cell", "off"])
 def test_training_frames_as_serving_does(drawn_dataset: Path, mode: str) -> None:
-    """With everything random at rest, the network sees in training nearly what it is served."""
+    """Without randomness, training uses nearly the same window as serving."""
     preprocessor = Preprocessor(Preprocessing(size=64, white_balance=True, framing=Framing(mode=mode)))
     file = read_split(drawn_dataset, "Train").paths[0]
     served = preprocessor(decode(file.read_bytes())).model_input.astype(int)

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wbc.atomic import replaced_atomically
 from wbc.errors import BundleMismatch, InvalidParameter
 from wbc.labels import CLASSES
 from wbc.score.rows import Row
@@ -60,9 +61,8 @@ class Store:
         if (folder / RUN).is_file():
             self._check(json.loads((folder / RUN).read_text(encoding="utf-8")), made_of)
         else:
-            new = folder / f".{RUN}"
-            new.write_text(json.dumps(made_of, indent=2) + "\n", encoding="utf-8")
-            new.replace(folder / RUN)
+            with replaced_atomically(folder / RUN) as new:
+                new.write_text(json.dumps(made_of, indent=2) + "\n", encoding="utf-8")
 
     def _check(self, found: dict[str, Any], made_of: dict[str, str]) -> None:
         errors = dict.fromkeys(("bundle_sha256", "graph", "tta"), BundleMismatch) | {"input": InvalidParameter}
@@ -102,10 +102,7 @@ class Store:
     def write(self, rows: Sequence[Row]) -> None:
         """Add a part."""
         last = max((int(part.stem.removeprefix("part-")) for part in self.parts()), default=-1)
-        target = self._folder / f"part-{last + 1:06d}.parquet"
-        new = self._folder / f".{target.name}"
-        with new.open("wb") as file:
+        with replaced_atomically(self._folder / f"part-{last + 1:06d}.parquet") as new, new.open("wb") as file:
             pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), file)
             file.flush()
             os.fsync(file.fileno())
-        new.replace(target)
