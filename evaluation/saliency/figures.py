@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.plots import BLUE, GREY, ORANGE, new_figure, save
+from evaluation.plots import BLUE, GREY, ORANGE, plot
 from evaluation.saliency.sample import load_analyzer
 from wbc.analyzer import Analyzer
 from wbc.images import encode_png
@@ -36,18 +36,16 @@ def draw_all(results: Results, bundle: Path, folder: Path) -> None:
 
 def draw_curves(found: Results, path: Path) -> None:
     """Draw the mean insertion and deletion curves of the three maps."""
-    figure = new_figure(8, 3.4)
-    for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("insertion", "deletion"), strict=True):
-        for name, (title, colour, style) in LINES.items():
-            area = found[kind]["auc"][name]
-            label = f"{title}, AUC {area['value']:.3f}" if area else title
-            values = found[kind]["mean_curve"][name]
-            axes.plot(found["fractions"], values, style, color=colour, markersize=4, label=label)
-        axes.set(title=f"{kind}: {found[kind]['better']} is better", xlabel=f"share of the pixels, {kind}")
-        axes.set_ylim(-0.02, 1.02)
-        axes.legend()
-    figure.axes[0].set_ylabel("calibrated probability of the class")
-    save(figure, path)
+    with plot(path, 8, 3.4, columns=2) as both:
+        for axes, kind in zip(both, ("insertion", "deletion"), strict=True):
+            for name, (title, colour, style) in LINES.items():
+                area, values = found[kind]["auc"][name], found[kind]["mean_curve"][name]
+                label = f"{title}, AUC {area['value']:.3f}" if area else title
+                axes.plot(found["fractions"], values, style, color=colour, markersize=4, label=label)
+            axes.set(title=f"{kind}: {found[kind]['better']} is better", xlabel=f"share of the pixels, {kind}")
+            axes.set_ylim(-0.02, 1.02)
+            axes.legend()
+        both[0].set_ylabel("calibrated probability of the class")
 
 
 def draw_randomisation(found: Results, path: Path) -> None:
@@ -56,16 +54,14 @@ def draw_randomisation(found: Results, path: Path) -> None:
     trained = {"value": 1.0, "low": 1.0, "high": 1.0}
     estimates = [trained, *(stage["rank_correlation"] for stage in found["stages"])]
     values, low, high = (np.array([one[key] for one in estimates]) for key in ("value", "low", "high"))
-    figure = new_figure(6.5, 3.4)
-    axes = figure.subplots()
-    at = np.arange(len(names))
-    axes.errorbar(at, values, yerr=(values - low, high - values), fmt="o-", color=BLUE, capsize=2, markersize=4)
-    axes.axhline(found["limit"], color=ORANGE, linewidth=1, label=f"limit at the end, {found['limit']:g}")
-    axes.axhline(0, color=GREY, linewidth=0.5)
-    axes.set_xticks(at, names, rotation=30, ha="right")
-    axes.set(ylabel="Spearman rank correlation", xlabel="randomised from the head down to", ylim=(-0.3, 1.05))
-    axes.legend()
-    save(figure, path)
+    at, spread = np.arange(len(names)), (values - low, high - values)
+    with plot(path, 6.5, 3.4) as (axes,):
+        axes.errorbar(at, values, yerr=spread, fmt="o-", color=BLUE, capsize=2, markersize=4)
+        axes.axhline(found["limit"], color=ORANGE, linewidth=1, label=f"limit at the end, {found['limit']:g}")
+        axes.axhline(0, color=GREY, linewidth=0.5)
+        axes.set_xticks(at, names, rotation=30, ha="right")
+        axes.set(ylabel="Spearman rank correlation", xlabel="randomised from the head down to", ylim=(-0.3, 1.05))
+        axes.legend()
 
 
 def draw_maps(analyzer: Analyzer) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Two test sets whose every answer is written down here, and their evaluation."""
+"""Two test splits with known predictions, and their evaluation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.evaluation.toy import sure, write_pictures, write_toy_bundle
 from wbc.bundle import Bundle
 from wbc.labels import CLASSES
 
-ANSWERS = {
+PREDICTIONS = {
     "TestA": {
         "Basophil": ["Basophil", "Basophil"],
         "Eosinophil": ["Eosinophil", "Neutrophil"],
@@ -20,34 +20,34 @@ ANSWERS = {
         "Monocyte": ["Monocyte"],
         "Neutrophil": ["Neutrophil", "Neutrophil", "Neutrophil", "Neutrophil"],
     },
-    # Two of the classes are absent, and a third is answered though it is absent.
+    # Two classes are absent; one of them is predicted.
     "TestB-other": {
         "Lymphocyte": ["Lymphocyte", "Lymphocyte", "Neutrophil"],
         "Neutrophil": ["Neutrophil", "Neutrophil", "Eosinophil", "Lymphocyte"],
         "Monocyte": ["Monocyte"],
     },
 }
-"""Predictions for the images of each true class."""
+"""Predicted classes of the pictures of each true class, by split."""
 
 
 @pytest.fixture(scope="session")
 def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The bundle that reads its logits from the picture; not to be written to."""
+    """A bundle that reads its logits from the picture; read-only."""
     return write_toy_bundle(tmp_path_factory.mktemp("toy") / "bundle")
 
 
 @pytest.fixture(scope="session")
 def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sets of `ANSWERS`, each answer sure except the last of each class, and a file that is no image.
+    """The splits of `PREDICTIONS`, with a confident prediction except for the last of each class, and a broken file.
 
-    Where the answer is wrong, the truth is the runner-up.
+    Where the prediction is wrong, the true class is the runner-up.
     """
 
-    def logits(truth: str, answer: str, margin: float) -> list[float]:
-        return [max(value, float(name == truth)) for name, value in zip(CLASSES, sure(answer, margin), strict=True)]
+    def logits(truth: str, predicted: str, margin: float) -> list[float]:
+        return [max(value, float(name == truth)) for name, value in zip(CLASSES, sure(predicted, margin), strict=True)]
 
     root = tmp_path_factory.mktemp("data") / "smears"
-    for split, classes in ANSWERS.items():
+    for split, classes in PREDICTIONS.items():
         pictures = {
             truth: [logits(truth, label, 8.0 if n + 1 < len(labels) else 2.0) for n, label in enumerate(labels)]
             for truth, labels in classes.items()

@@ -21,15 +21,15 @@ from wbc.labels import CLASSES
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`Train` and `Val` of sure answers, one in ten of `Val` wrong, and cells of another colour."""
+    """`Train` and `Val` with confident predictions, one in ten of `Val` wrong, and cells of another colour."""
     root = tmp_path_factory.mktemp("calibration") / "smears"
     rng = np.random.default_rng(0)
     for split, wrong in (("Train", 0), ("Val", 1)):
         pictures = {}
         for index, truth in enumerate(CLASSES):
             margins = np.round(rng.uniform(4.0, 8.0, 10) / 0.2) * 0.2
-            answers = [CLASSES[(index + 1) % 5]] * wrong + [truth] * (10 - wrong)
-            pictures[truth] = [sure(answer, margin) for answer, margin in zip(answers, margins, strict=True)]
+            predicted = [CLASSES[(index + 1) % 5]] * wrong + [truth] * (10 - wrong)
+            pictures[truth] = [sure(label, margin) for label, margin in zip(predicted, margins, strict=True)]
         write_pictures(root, split, pictures)
     folder = root.parent / "unclassifiable" / "Train" / "green"
     folder.mkdir(parents=True)

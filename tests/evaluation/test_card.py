@@ -19,7 +19,7 @@ SHIPPED = REPOSITORY / "models" / "default"
 
 
 def rows(card: str, title: str) -> dict[str, list[str]]:
-    """The cells of the first table below a title, by the first cell of each row."""
+    """Return the cells of the first table below a title, by the first cell of each row."""
     table = next(part for part in card.split(f"## {title}\n")[1].split("\n\n") if part.startswith("|"))
     found = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[2:]]
     return {cells[0]: cells[1:] for cells in found}
@@ -34,8 +34,8 @@ def written(evaluation: Evaluation, toy_bundle: Bundle, tmp_path: Path) -> Path:
     return folder
 
 
-def holds_the_numbers(card: str, result: EvaluationResult) -> None:
-    """Every score of every domain stands in the card, read out of its text and compared as a number."""
+def assert_scores(card: str, result: EvaluationResult) -> None:
+    """Compare every score in the text of the card with the evaluation."""
     results, calibration = rows(card, "Results by device"), rows(card, "Calibration and review")
     assert list(results) == [domain.name for domain in result.domains]
     for domain in result.domains:
@@ -58,24 +58,24 @@ def holds_the_numbers(card: str, result: EvaluationResult) -> None:
 
 
 def test_numbers_in_the_card_equal_the_evaluation(written: Path) -> None:
-    holds_the_numbers((written / CARD).read_text(), read_evaluation(written / EVALUATION))
+    assert_scores((written / CARD).read_text(), read_evaluation(written / EVALUATION))
 
 
 def test_a_changed_number_is_found(written: Path) -> None:
     card = (written / CARD).read_text()
     accuracy = read_evaluation(written / EVALUATION).domains[0].metrics.accuracy.percent()
     with pytest.raises(AssertionError):
-        holds_the_numbers(card.replace(accuracy, "99.99 (99.98-100.00)"), read_evaluation(written / EVALUATION))
+        assert_scores(card.replace(accuracy, "99.99 (99.98-100.00)"), read_evaluation(written / EVALUATION))
 
 
-def test_the_card_says_what_it_is_for_and_where_the_data_is_from(written: Path) -> None:
+def test_the_card_names_purpose_and_data(written: Path) -> None:
     card = (written / CARD).read_text()
     for words in ("toy pictures", "licence: MIT", "For research", "not a medical device", "## Limits", "declared"):
         assert words in card
     assert card.index("## Results by device") < card.index("## With a declared label set")
 
 
-def test_the_card_says_of_which_runs_the_weights_are_the_mean(written: Path) -> None:
+def test_the_card_names_averaged_runs(written: Path) -> None:
     manifest, result = Bundle.load(written).manifest, read_evaluation(written / EVALUATION)
     assert "mean of" not in render_card(manifest, result)
     assert manifest.training is not None
@@ -105,10 +105,10 @@ def test_an_evaluation_of_another_model_is_not_shipped(written: Path, evaluation
 
 
 @pytest.mark.skipif(not (SHIPPED / EVALUATION).is_file(), reason="the shipped bundle has no evaluation yet")
-def test_the_shipped_card_is_the_one_that_its_evaluation_makes() -> None:
+def test_the_shipped_card_is_generated_from_its_evaluation() -> None:
     result, bundle = read_evaluation(SHIPPED / EVALUATION), Bundle.load(SHIPPED)
     assert result.model["sha256"] == bundle.sha256, "the evaluation is of another manifest: evaluate again"
     assert isinstance(bundle.manifest, Manifest)
     card = (SHIPPED / CARD).read_text()
     assert card == render_card(bundle.manifest, result)
-    holds_the_numbers(card, result)
+    assert_scores(card, result)

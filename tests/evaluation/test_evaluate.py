@@ -15,7 +15,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.evaluate import Evaluation, evaluate
 from evaluation.model import configure
 from evaluation.results import DomainResult, read_evaluation
-from tests.evaluation.conftest import ANSWERS
+from tests.evaluation.conftest import PREDICTIONS
 from tests.evaluation.toy import picture, sure, write_pictures
 from wbc.analysis import Pipeline
 from wbc.analyzer import Analyzer
@@ -29,7 +29,7 @@ PAIR = ("Lymphocyte", "Neutrophil")
 
 
 def domain(evaluation: Evaluation, name: str) -> DomainResult:
-    """The numbers of one set of images."""
+    """Return the results on one set of images."""
     return next(d for d in evaluation.result.domains if d.name == name)
 
 
@@ -37,16 +37,16 @@ def test_every_test_folder_is_a_domain_and_combined_joins_them(evaluation: Evalu
     assert [d.name for d in evaluation.result.domains] == ["TestA", "TestB-other", "combined"]
     assert domain(evaluation, "combined").metrics.images == 12 + 8
     joined = np.array(domain(evaluation, "combined").metrics.confusion)
-    parts = [np.array(domain(evaluation, name).metrics.confusion) for name in ANSWERS]
+    parts = [np.array(domain(evaluation, name).metrics.confusion) for name in PREDICTIONS]
     assert (joined == parts[0] + parts[1]).all()
 
 
 def test_the_confusion_is_that_of_the_pictures(evaluation: Evaluation) -> None:
-    for name, classes in ANSWERS.items():
+    for name, classes in PREDICTIONS.items():
         expected = np.zeros((5, 5), int)
-        for truth, answers in classes.items():
-            for answer in answers:
-                expected[CLASSES.index(truth), CLASSES.index(answer)] += 1
+        for truth, predicted in classes.items():
+            for label in predicted:
+                expected[CLASSES.index(truth), CLASSES.index(label)] += 1
         assert np.array(domain(evaluation, name).metrics.confusion).tolist() == expected.tolist()
 
 
@@ -65,7 +65,7 @@ def test_a_declared_label_set_has_a_row_of_its_own(evaluation: Evaluation) -> No
     [row] = evaluation.result.declared
     assert (row.name, row.declared) == ("TestB-other", "declared Lymphocyte + Neutrophil (main head)")
     assert (row.metrics.images, row.left_out) == (7, 1)
-    # The neutrophil that was answered as an eosinophil is given to its runner-up; the other mistakes stay.
+    # The neutrophil predicted as an eosinophil becomes its runner-up; the other mistakes stay.
     assert row.metrics.per_class["Lymphocyte"].recall == pytest.approx(2 / 3)
     assert row.metrics.per_class["Neutrophil"].recall == pytest.approx(3 / 4)
     assert row.metrics.per_class["Eosinophil"].answered == 0
@@ -80,7 +80,7 @@ def test_review_flags_the_unsure(evaluation: Evaluation) -> None:
     assert found.unflagged_accuracy.value == 1.0
 
 
-@pytest.mark.parametrize("name", [*ANSWERS, "combined", "TestB-other-declared-main"])
+@pytest.mark.parametrize("name", [*PREDICTIONS, "combined", "TestB-other-declared-main"])
 def test_the_files_of_a_domain_are_written(evaluation: Evaluation, name: str, output: Path) -> None:
     names = ("classification_report.txt", "metrics.json", "predictions.csv")
     pictures = ("confusion_matrix.png", "roc_curve.png", "reliability.png")
@@ -133,7 +133,7 @@ def test_the_report_shows_the_worst_mistakes_first(output: Path) -> None:
     assert "http" not in page, "nothing is loaded from elsewhere"
 
 
-def test_the_classification_report_says_over_what_it_averages(output: Path) -> None:
+def test_the_classification_report_names_the_averaged_classes(output: Path) -> None:
     text = (output / "TestB-other" / "classification_report.txt").read_text()
     assert "averages over the classes present: Lymphocyte, Monocyte, Neutrophil" in text
     assert "Basophil" not in text
@@ -169,7 +169,7 @@ def test_a_set_without_a_readable_file_is_an_error(toy_bundle: Bundle, tmp_path:
 
 
 def test_unknown_images_are_set_against_known_ones(toy_bundle: Bundle, tmp_path: Path) -> None:
-    """Cells of none of the classes that are as sure as known ones are not found, unsure ones are."""
+    """Out-of-distribution cells are detected by a confidence below that of known cells."""
     root = tmp_path / "smears"
     write_pictures(
         root, "TestA", {"Monocyte": [sure("Monocyte", 4.0)] * 4, "Neutrophil": [sure("Neutrophil", 4.0)] * 4}
@@ -201,7 +201,7 @@ def test_evaluation_of_a_bundle_needs_no_tensorflow(toy_bundle: Bundle) -> None:
 
 
 def test_the_ablation_is_part_of_the_evaluation(toy_bundle: Bundle, tmp_path: Path) -> None:
-    """On `Val` only what is chosen there; the row of the bundle's own settings is the domain's row."""
+    """On `Val`, only the steps judged there; the step with the bundle's settings has the scores of the split."""
     root = tmp_path / "smears"
     for name in ("Val", "TestA"):
         write_pictures(root, name, {label: [sure(label)] for label in CLASSES})

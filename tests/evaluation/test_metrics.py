@@ -1,4 +1,4 @@
-"""Scores against values computed by hand, absent classes and single-class sets among them."""
+"""Scores against values computed by hand, with absent classes and single-class sets."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from evaluation.metrics import balanced_accuracy, macro_f1, measure
 from wbc.labels import CLASSES
 
 LABELS = np.array([0, 0, 2, 2, 2, 3, 4, 4, 4, 4])
-ANSWERS = np.array([0, 4, 2, 2, 3, 3, 4, 4, 1, 4])
-"""Eosinophil (1) is absent and answered once."""
+PREDICTED = np.array([0, 4, 2, 2, 3, 3, 4, 4, 1, 4])
+"""Eosinophil (1) is absent and predicted once."""
 
 
-def certain(answers: np.ndarray, confidence: float = 0.8) -> np.ndarray:
-    """Probabilities that give these answers with one confidence."""
-    rows = np.full((len(answers), len(CLASSES)), (1 - confidence) / 4)
-    rows[np.arange(len(answers)), answers] = confidence
+def certain(predicted: np.ndarray, confidence: float = 0.8) -> np.ndarray:
+    """Return probabilities with these predicted classes and one confidence."""
+    rows = np.full((len(predicted), len(CLASSES)), (1 - confidence) / 4)
+    rows[np.arange(len(predicted)), predicted] = confidence
     return rows
 
 
 def test_scores_of_a_constructed_set() -> None:
-    found = measure(LABELS, certain(ANSWERS))
+    found = measure(LABELS, certain(PREDICTED))
     assert found.images == 10
     assert found.accuracy.value == pytest.approx(0.7)
     assert found.present.classes == ("Basophil", "Lymphocyte", "Monocyte", "Neutrophil")
@@ -46,13 +46,13 @@ def test_scores_of_a_constructed_set() -> None:
     ],
 )
 def test_scores_of_each_class(name: str, counts: tuple[int, int], scores: tuple[float | None, ...]) -> None:
-    found = measure(LABELS, certain(ANSWERS)).per_class[name]
+    found = measure(LABELS, certain(PREDICTED)).per_class[name]
     assert (found.support, found.answered) == counts
     for value, expected in zip((found.precision, found.recall, found.f1), scores, strict=True):
         assert value is expected is None or value == pytest.approx(expected)
 
 
-def test_a_class_never_answered_has_no_precision_and_counts_with_zero() -> None:
+def test_a_class_never_predicted_has_no_precision_and_counts_with_zero() -> None:
     found = measure(np.array([0, 0, 4, 4]), certain(np.array([4, 4, 4, 4])))
     assert found.per_class["Basophil"].precision is None
     assert found.per_class["Basophil"].recall == 0.0
@@ -61,13 +61,13 @@ def test_a_class_never_answered_has_no_precision_and_counts_with_zero() -> None:
     assert not found.chance_exceeded
 
 
-@pytest.mark.parametrize(("answers", "accuracy", "kappa"), [([4, 4, 4, 4], 1.0, None), ([4, 4, 4, 2], 0.75, 0.0)])
-def test_a_set_of_one_class(answers: list[int], accuracy: float, kappa: float | None) -> None:
-    found = measure(np.array([4, 4, 4, 4]), certain(np.array(answers)))
+@pytest.mark.parametrize(("predicted", "accuracy", "kappa"), [([4, 4, 4, 4], 1.0, None), ([4, 4, 4, 2], 0.75, 0.0)])
+def test_a_set_of_one_class(predicted: list[int], accuracy: float, kappa: float | None) -> None:
+    found = measure(np.array([4, 4, 4, 4]), certain(np.array(predicted)))
     assert found.accuracy.value == found.present.balanced_accuracy.value == accuracy
     assert found.kappa == kappa
     assert found.majority_baseline == 1.0
-    assert not found.chance_exceeded, "always answering the one class is never beaten"
+    assert not found.chance_exceeded, "always predicting the one class cannot be exceeded"
     assert all(scores.auc is None for scores in found.per_class.values())
 
 
@@ -76,7 +76,7 @@ def test_area_under_the_curve_by_hand() -> None:
     probabilities[:, 4] = [0.9, 0.4, 0.6, 0.1]
     probabilities[:, 2] = 1 - probabilities[:, 4]
     found = measure(np.array([4, 4, 2, 2]), probabilities)
-    # of the four pairs of a neutrophil and a lymphocyte three are in order: 0.4 lies below 0.6
+    # of the four pairs of a neutrophil and a lymphocyte three are in order: 0.4 is below 0.6
     assert found.per_class["Neutrophil"].auc == pytest.approx(3 / 4)
     assert found.per_class["Lymphocyte"].auc == pytest.approx(3 / 4)
     assert found.per_class["Monocyte"].auc is None
@@ -91,12 +91,12 @@ def test_brier_score_by_hand() -> None:
 
 def test_classes_of_ten_or_more_leave_small_ones_out() -> None:
     labels = np.array([4] * 10 + [2] * 10 + [0])
-    answers = np.array([4] * 10 + [2] * 8 + [4] * 2 + [4])
-    found = measure(labels, certain(answers))
+    predicted = np.array([4] * 10 + [2] * 8 + [4] * 2 + [4])
+    found = measure(labels, certain(predicted))
     assert found.ten_or_more is not None
     assert found.ten_or_more.classes == ("Lymphocyte", "Neutrophil")
     assert found.ten_or_more.balanced_accuracy.value == pytest.approx((0.8 + 1.0) / 2)
-    # the basophil answered as a neutrophil still costs precision: F1 of neutrophil is 20 / (10 + 13)
+    # the basophil predicted as a neutrophil still costs precision: F1 of neutrophil is 20 / (10 + 13)
     assert found.ten_or_more.macro_f1.value == pytest.approx((16 / 18 + 20 / 23) / 2)
     assert found.present.balanced_accuracy.value == pytest.approx((0.8 + 1.0 + 0.0) / 3)
 
@@ -129,19 +129,19 @@ def test_bootstrap_interval_of_recalls_has_the_spread_of_the_binomial() -> None:
 
 
 def test_bootstrap_is_the_same_for_the_same_seed_and_covers_the_value() -> None:
-    first, again = measure(LABELS, certain(ANSWERS), seed=1), measure(LABELS, certain(ANSWERS), seed=1)
+    first, again = measure(LABELS, certain(PREDICTED), seed=1), measure(LABELS, certain(PREDICTED), seed=1)
     assert first == again
     for estimate in (first.present.balanced_accuracy, first.present.macro_f1):
         assert estimate.low < estimate.value < estimate.high
 
 
 def test_macro_f1_of_resamples_is_that_of_the_matrix() -> None:
-    confusion = np.array(measure(LABELS, certain(ANSWERS)).confusion)[None]
+    confusion = np.array(measure(LABELS, certain(PREDICTED)).confusion)[None]
     assert macro_f1(confusion, confusion[0].sum(axis=1) > 0)[0] == pytest.approx(0.7208333333)
 
 
-def test_swapped_answers_score_lower() -> None:
-    """A metric that cannot fail is none: every score falls when the answers are moved to another class."""
+def test_swapped_predictions_score_lower() -> None:
+    """Every score falls when the predictions are moved to another class."""
     right, wrong = measure(LABELS, certain(LABELS)), measure(LABELS, certain((LABELS + 1) % 5))
     assert right.accuracy.value == right.present.balanced_accuracy.value == right.present.macro_f1.value == 1.0
     assert right.kappa == 1.0

@@ -53,7 +53,7 @@ def test_without_fields_there_are_no_pieces(tmp_path: Path) -> None:
     assert empty_fields(tmp_path, tmp_path / "out", 5, seed=0) is None
 
 
-@pytest.mark.skipif(not FIELDS.is_dir(), reason="no fields beside WBC_DATA_ROOT")
+@pytest.mark.skipif(not FIELDS.is_dir(), reason="no fields next to WBC_DATA_ROOT")
 def test_real_fields_give_pieces(tmp_path: Path) -> None:
     split = empty_fields(FIELDS, tmp_path, 4, seed=0)
     assert split is not None

@@ -17,13 +17,13 @@ def test_detection_by_hand() -> None:
     assert found.fpr95 == pytest.approx(2 / 4)
 
 
-def test_a_score_that_says_nothing_is_at_chance() -> None:
+def test_a_constant_score_is_at_chance() -> None:
     same = np.full(40, 0.5)
     found = measure_detection("confidence", same, same)
     assert (found.auroc, found.fpr95) == (0.5, 1.0)
 
 
-def test_a_score_that_is_the_wrong_way_round_fails() -> None:
+def test_a_reversed_score_fails() -> None:
     found = measure_detection("distance", np.array([2.0, 3.0]), np.array([0.0, 1.0]))
     assert (found.auroc, found.fpr95) == (0.0, 1.0)
 
@@ -40,11 +40,11 @@ def test_risk_and_coverage_by_hand() -> None:
     assert measure_coverage(confidence, correct, 0.25).coverage == pytest.approx(0.8)
 
 
-def test_answers_of_one_confidence_are_given_together() -> None:
+def test_equal_confidences_form_one_point() -> None:
     covered, risk = risk_coverage(np.array([0.9, 0.9, 0.5]), np.array([True, False, True]))
     assert covered.tolist() == pytest.approx([2 / 3, 1.0])
     assert risk.tolist() == pytest.approx([1 / 2, 1 / 3])
 
 
-def test_nothing_can_be_answered_where_the_surest_is_wrong() -> None:
+def test_coverage_is_zero_if_the_most_confident_is_wrong() -> None:
     assert measure_coverage(np.array([0.9, 0.8]), np.array([False, True])).coverage == 0.0

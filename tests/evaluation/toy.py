@@ -1,6 +1,6 @@
-"""A bundle without a network: pictures carry their own logits in rings along their border, and the graph reads them.
+"""A bundle without a network: its graph reads the logits from rings along the border of a picture.
 
-So every answer, confidence and mistake of a test is written down by the test, and the whole served path still runs.
+A test chooses every prediction, and the whole pipeline runs.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def picture(
 
 
 def sure(label: str, margin: float = 8.0) -> list[float]:
-    """Logits that answer a class with a margin over all others."""
+    """Return logits that predict a class with a margin over all others."""
     return [margin if name == label else 0.0 for name in CLASSES]
 
 
@@ -80,7 +80,7 @@ def write_pictures(root: Path, split: str, pictures: Mapping[str, Sequence[Seque
 
 
 def write_graph(path: Path) -> None:
-    """The graph `image -> logits, aux_logit, embedding, cam` that reads the rings."""
+    """Write the graph `image -> logits, aux_logit, embedding, cam` that reads the rings."""
     weights = np.zeros((SIZE, SIZE, 3, len(CLASSES)), np.float32)
     for index in range(len(CLASSES)):
         weights[ring(index), :, index] = STEP / (3 * ring(index).sum())
@@ -122,7 +122,7 @@ def write_graph(path: Path) -> None:
 
 
 def write_toy_bundle(folder: Path, **fields: Any) -> Bundle:
-    """A bundle around the graph; `fields` replace those of its manifest."""
+    """Write a bundle with the graph; `fields` replace those of its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     write_graph(folder / ONNX)
     spec = Preprocessing(

@@ -51,7 +51,7 @@ def images(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def sample_of(cells: list[DrawnCell], cam: NDArray[np.float32], labels: NDArray[np.int64]) -> Sample:
-    """Drawn cells with planted maps; every one is answered with its label."""
+    """Drawn cells with planted maps; each is predicted as its label."""
     found = [Foreground(cell.nucleus, cell.cell, True) for cell in cells]
     prepared = tuple(Prepared(cell.rgb, cell.rgb, f) for cell, f in zip(cells, found, strict=True))
     logits = np.eye(len(CLASSES), dtype=np.float32)[labels]
@@ -256,7 +256,7 @@ class TestDrawnMasks:
 
 
 class TestSwaps:
-    def test_a_classifier_that_looks_at_the_background_is_found_out(self, rng: np.random.Generator) -> None:
+    def test_a_classifier_of_backgrounds_is_detected(self, rng: np.random.Generator) -> None:
         cells = [draw(CLASSES[0], rng, red_cells=0) for _ in range(6)]
         labels = np.array([0, 1, 0, 1, 0, 1])
         tinted = [
@@ -268,7 +268,7 @@ class TestSwaps:
         assert found["cells_flipped"].value == 1.0
         assert found["flips_to_the_donors_class"].value == 1.0
 
-    def test_a_classifier_that_looks_at_the_cell_stays(self, rng: np.random.Generator) -> None:
+    def test_a_classifier_of_cells_does_not_change(self, rng: np.random.Generator) -> None:
         cells = [draw(name, rng) for name in ("Lymphocyte", "Monocyte") * 3]
         sample = sample_of(cells, planted(cells, on=True), np.array([2, 3] * 3))
         found = swaps.swap_backgrounds(sample, list(sample.foregrounds), _by_middle, seed=0)
@@ -290,7 +290,7 @@ class TestSwaps:
         assert found["cells_flipped"] is None
 
 
-def test_off_cell_flags_maps_beside_the_cell(rng: np.random.Generator) -> None:
+def test_maps_off_the_cell_are_flagged(rng: np.random.Generator) -> None:
     cells = [draw(name, rng) for name in CLASSES]
     on = measure_focus(sample_of(cells, planted(cells, on=True), np.arange(5)), 0.0, seed=0)
     off = measure_focus(sample_of(cells, planted(cells, on=False), np.arange(5)), 0.0, seed=0)
