@@ -109,14 +109,7 @@ def list_steps(variant: Variant) -> tuple[Step, ...]:
 def run_ablation(
     config: EvaluationConfig, analyzer: Analyzer, names: Sequence[str], say: Callable[[str], None]
 ) -> list[AblationRow]:
-    """Measure every step on every split, and those of `ON_VAL` on `Val`.
-
-    Args:
-        config: configuration of the evaluation.
-        analyzer: with the bundle's own settings.
-        names: the splits.
-        say: receives progress messages.
-    """
+    """Measure every step on the named splits, and those of `ON_VAL` on `Val`, for an analyzer with its own settings."""
     val_names = [name for name in split_names(config.data_root) if name.lower() == VAL.lower()]
     prior = source_prior(analyzer, read_split(config.data_root, val_names[0]) if val_names else None)
     every = list_steps(analyzer.bundle.manifest.preprocessing.variant)
@@ -133,12 +126,7 @@ def measure_steps(
 ) -> list[AblationRow]:
     """Measure steps on a split; neighbours with the same preprocessing share preparation and forward pass.
 
-    Args:
-        steps: the steps.
-        analyzer: with the bundle's own settings.
-        split: the images.
-        prior: (5,) class shares where the probabilities are calibrated.
-        config: batching and seed.
+    The prior (5,) has the class shares where the probabilities are calibrated.
     """
     rows = []
     for (settings, device_zoom), neighbours in groupby(steps, lambda step: (step.settings, step.device_zoom)):

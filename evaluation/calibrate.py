@@ -66,12 +66,8 @@ class CalibrationConfig:
 def calibrate(bundle: Bundle, config: CalibrationConfig, settings: Settings | None = None) -> Bundle:
     """Fit all values of a bundle that depend on its final graph, and write them into its folder.
 
-    The fp32 graph is used whatever the settings say, because all graphs of a bundle share the manifest.
-
-    Args:
-        bundle: the bundle.
-        config: images and batching.
-        settings: device and threads; None takes those of this process.
+    Device and threads are those of the settings, by default of this process. The graph is always fp32, because all
+    graphs of a bundle share the manifest.
 
     Raises:
         DataError: there is no `Val` or no training split.

@@ -33,13 +33,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """An evaluation.
-
-    Attributes:
-        result: all scores.
-        predictions: by split, with `combined`.
-        analyzer: with the evaluated settings.
-    """
+    """Scores, predictions by split (with `combined`), and the analyzer with the evaluated settings."""
 
     result: EvaluationResult
     predictions: dict[str, Predictions]
@@ -47,11 +41,7 @@ class Evaluation:
 
 
 def evaluate(config: EvaluationConfig, say: Say = lambda _: None) -> Evaluation:
-    """Evaluate a model and write the results.
-
-    Args:
-        config: configuration of the evaluation.
-        say: receives progress messages.
+    """Evaluate a model and write the results; `say` receives progress messages.
 
     Raises:
         DataError: the data is not laid out as expected.

@@ -15,14 +15,7 @@ from wbc.labels import CLASSES
 
 
 def write_domain(folder: Path, predictions: Predictions, result: DomainResult, root: Path) -> None:
-    """Write `classification_report.txt`, `predictions.csv`, `metrics.json` and three plots into a folder.
-
-    Args:
-        folder: created if it does not exist.
-        predictions: the predictions.
-        result: their scores.
-        root: folder that file names are relative to.
-    """
+    """Write classification_report.txt, predictions.csv, metrics.json and three plots; file names are below `root`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(result, folder / "metrics.json")
     (folder / "classification_report.txt").write_text(format_report(predictions, result))

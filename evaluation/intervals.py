@@ -37,12 +37,7 @@ class SampleEstimate(Estimate):
 
 
 def wilson(successes: int, trials: int) -> Estimate:
-    """Return a proportion with Wilson's score interval (1927), which is not empty at 0 or 1.
-
-    Args:
-        successes: 0 to `trials`.
-        trials: at least 1.
-    """
+    """Return a proportion, of at least one trial, with Wilson's score interval (1927), which is not empty at 0 or 1."""
     interval = stats.binomtest(successes, trials).proportion_ci(method="wilson")
     return Estimate(value=successes / trials, low=float(interval.low), high=float(interval.high))
 

@@ -42,12 +42,9 @@ def is_exported(bundle: Bundle) -> bool:
 
 
 def configure(analyzer: Analyzer, *, tta: Mode | None = None, **preprocessing: Any) -> Analyzer:
-    """Return the analyzer with other settings; None keeps those of the bundle.
+    """Return the analyzer with other test-time augmentation and fields of `Preprocessing`; None keeps the bundle's.
 
-    Args:
-        analyzer: the analyzer.
-        tta: test-time augmentation.
-        **preprocessing: fields of `Preprocessing`, and `framing` as a mapping of fields of `Framing`.
+    `framing` is a mapping of fields of `Framing`.
 
     Raises:
         InvalidParameter: the settings do not fit together.

@@ -80,13 +80,7 @@ class Rejection(FrozenModel):
 
 
 def measure_detection(score: Score, known: NDArray[np.float64], unknown: NDArray[np.float64]) -> Detection:
-    """Measure detection by a score that is larger for out-of-distribution images.
-
-    Args:
-        score: its name.
-        known: (N,) values of known images.
-        unknown: (M,) values of the others.
-    """
+    """Measure detection by a score of known images (N,) that is larger for out-of-distribution images (M,)."""
     truth = np.concatenate([np.zeros(len(known)), np.ones(len(unknown))])
     # The largest threshold that detects 95%, counted and not interpolated.
     threshold = np.sort(unknown)[::-1][int(np.ceil(0.95 * len(unknown))) - 1]
@@ -100,10 +94,9 @@ def measure_detection(score: Score, known: NDArray[np.float64], unknown: NDArray
 def risk_coverage(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the risk-coverage curve of predictions (N,); equal confidences form one point.
+    """Return coverage (K,), rising to 1, and risk (K,), the misclassified share, of predictions (N,).
 
-    Returns:
-        Coverage (K,), rising to 1, and risk (K,): the share of misclassified images among the covered ones.
+    Equal confidences form one point of the curve.
     """
     order = np.argsort(-confidence, kind="stable")
     covered = np.arange(1, len(order) + 1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,16 +24,8 @@ WORST = 24
 """Number of mistakes shown, over all sets of images."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """A misclassified image.
-
-    Attributes:
-        path: the file.
-        truth, predicted: the classes.
-        confidence: of the predicted class, 0 to 1.
-        reasons: codes of the reasons for review.
-    """
+class Mistake(NamedTuple):
+    """A misclassified image, the confidence (0 to 1) of the predicted class and the codes of the reasons for review."""
 
     path: Path
     truth: str
@@ -61,15 +53,7 @@ def worst_mistakes(predictions: Mapping[str, Predictions], number: int = WORST) 
 def write_report(
     folder: Path, root: Path, analyzer: Analyzer, result: EvaluationResult, predictions: Mapping[str, Predictions]
 ) -> None:
-    """Write `report.html`; it contains images of the data set and is not to be published.
-
-    Args:
-        folder: folder of the evaluation, with the files of each set of images.
-        root: folder that file names are relative to.
-        analyzer: computes the heatmaps of the mistakes.
-        result: all scores.
-        predictions: by split, without `combined`.
-    """
+    """Write `report.html` next to the files of each split; it contains images of the data set: do not publish it."""
 
     def embed(*names: str) -> str:
         """Return a plot as a data URI; empty if it was not drawn."""

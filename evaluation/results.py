@@ -120,15 +120,7 @@ class EvaluationResult(FrozenModel):
 def measure_domain(
     predictions: Predictions, root: Path, *, seed: int, declared: str | None = None, left_out: int = 0
 ) -> DomainResult:
-    """Compute all results on one set of images.
-
-    Args:
-        predictions: the predictions.
-        root: folder that file names are relative to.
-        seed: seed of the bootstrap.
-        declared: name of the declared label set.
-        left_out: number of images that the declaration excludes.
-    """
+    """Compute all results on one set of images; file names are relative to `root`, `seed` is that of the bootstrap."""
     unflagged = predictions.correct[~predictions.flagged]
     return DomainResult(
         name=predictions.split.name,

@@ -20,14 +20,7 @@ Maps = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 def measure_agreement(
     images: NDArray[np.uint8], cam: NDArray[np.float32], oracle: Maps, batch: int = 4
 ) -> dict[str, Any]:
-    """Compare the graph's maps of all classes with the oracle's, both scaled to a maximum of 1.
-
-    Args:
-        images: network inputs, uint8 (N, S, S, 3).
-        cam: float32 (N, 5, h, w), the graph's maps.
-        oracle: computes the reference maps.
-        batch: images per call of the oracle.
-    """
+    """Compare the graph's maps (N, 5, h, w) of network inputs (N, S, S, 3) with the oracle's, scaled to at most 1."""
     expected = np.concatenate([oracle(images[i : i + batch]) for i in range(0, len(images), batch)])
     apart = np.abs(_scale(cam) - _scale(expected)).max(axis=(2, 3))
     empty = ~cam.any(axis=(2, 3)), ~expected.any(axis=(2, 3))

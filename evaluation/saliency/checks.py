@@ -21,7 +21,7 @@ from evaluation.saliency.agreement import measure_agreement
 from evaluation.saliency.curves import measure_curves
 from evaluation.saliency.off_cell import measure_focus
 from evaluation.saliency.randomisation import closed_form_maps, measure_randomisation
-from evaluation.saliency.sample import Sample, classify, draw, load_analyzer
+from evaluation.saliency.sample import Sample, classify, draw, load_without_tta
 from evaluation.saliency.swaps import swap_backgrounds
 from wbc.analyzer import Analyzer
 from wbc.data.dataset import VAL, domains, split_names
@@ -64,17 +64,13 @@ class CheckConfig:
 
 
 def check(config: CheckConfig, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Run every check.
-
-    Args:
-        config: images and seed.
-        say: receives the name of each check before it runs.
+    """Run every check; `say` receives the name of each before it runs.
 
     Raises:
         BundleError: the bundle cannot be used or has no Keras model.
         DataError: there is no `Val` split, or a mask does not fit its picture.
     """
-    analyzer, seed = load_analyzer(config.bundle), config.seed
+    analyzer, seed = load_without_tta(config.bundle), config.seed
     bundle = analyzer.bundle
     run = _Timer(say)
     say("drawing images")

@@ -29,11 +29,6 @@ def measure_curves(sample: Sample, classify: Classify, *, seed: int) -> dict[str
     Deletion paints pixels in the colour of the film's background, the highest first; insertion restores them in a
     blurred copy. The measure is the area under the calibrated probability: small is good for deletion, large for
     insertion. Cells are framed in the middle, so a centred Gaussian is the strong baseline.
-
-    Args:
-        sample: the images and their maps.
-        classify: the classifier.
-        seed: seed of the random maps and of the intervals.
     """
     rng = np.random.default_rng(seed)
     grid = sample.outputs.cam.shape[2:]

@@ -66,12 +66,7 @@ def measure_energy(sample: Sample, drawn: list[Drawn], *, seed: int) -> dict[str
     """Measure the energy of the predicted class' unmasked map, and of a centred Gaussian, on the drawn cells.
 
     `ratio` is the energy-based pointing game (Wang et al. 2020, arXiv 1910.01279), `hits` the pointing game (Zhang et
-    al. 2018): the share of maps with the maximum on the cell.
-
-    Args:
-        sample: the images.
-        drawn: their masks, in the same order.
-        seed: seed of the intervals.
+    al. 2018): the share of maps with the maximum on the cell. Images and masks are in the same order.
     """
     truths = [one.framed for one in drawn]
     gaussian = np.repeat(centred_gaussian(sample.heats.shape[1])[None], len(drawn), axis=0)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.plots import BLUE, GREY, ORANGE, plot
-from evaluation.saliency.sample import load_analyzer
+from evaluation.saliency.sample import load_without_tta
 from wbc.analyzer import Analyzer
 from wbc.images import encode_png
 from wbc.saliency.overlay import grey, overlay, with_colour_bar
@@ -31,7 +31,7 @@ def draw_all(results: Results, bundle: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     draw_curves(results["curves"], folder / "curves.png")
     draw_randomisation(results["randomisation"], folder / "randomisation.png")
-    (folder / "drawn_cell.png").write_bytes(encode_png(draw_maps(load_analyzer(bundle))))
+    (folder / "drawn_cell.png").write_bytes(encode_png(draw_maps(load_without_tta(bundle))))
 
 
 def draw_curves(found: Results, path: Path) -> None:

@@ -17,10 +17,7 @@ QUANTILES = (0.0, 0.01, 0.02, 0.05, 0.25, 0.5, 0.75)
 def measure_focus(sample: Sample, least: float | None, *, seed: int) -> dict[str, Any]:
     """Measure the focus of the predicted class' unmasked map on the detected cell.
 
-    Args:
-        sample: images of one split.
-        least: lift below which an image is flagged `attention_off_cell`; None flags none.
-        seed: seed of the intervals.
+    Images with a lift below `least` are flagged `attention_off_cell`; None flags none.
     """
     lift = np.array([np.nan if one.lift is None else one.lift for one in sample.focus])
     there = np.isfinite(lift)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +24,8 @@ BATCH = 8
 """Images per forward pass."""
 
 
-def load_analyzer(path: Path) -> Analyzer:
-    """Load a bundle with the settings of this process, but without test-time augmentation, which maps do not have.
+def load_without_tta(path: Path) -> Analyzer:
+    """Load a bundle with the settings of this process except for test-time augmentation: maps are of one view.
 
     Raises:
         BundleError, DeviceUnavailable: see `Analyzer.load`.
@@ -112,19 +110,11 @@ def draw(analyzer: Analyzer, root: Path, split: str, count: int) -> Sample:
 def list_files(root: Path, split: str, count: int) -> tuple[tuple[Path, ...], NDArray[np.int64]]:
     """Return at most `count` files of a split and their class indices, the classes in turn."""
     found = read_split(root, split)
-    order = list(islice(_alternate(found.labels), count))
-    return tuple(found.paths[i] for i in order), found.labels[order]
-
-
-def _alternate(labels: NDArray[np.int64]) -> Iterator[int]:
-    """Yield positions such that the classes alternate, each spread over its whole range from the start."""
-    queues = [_spread(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    for turn in range(max(len(queue) for queue in queues)):
-        for queue in queues:
-            if turn < len(queue):
-                yield int(queue[turn])
-
-
-def _spread(positions: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Order positions by the golden-ratio sequence, so that any first part is spread over all of them."""
-    return positions[np.argsort((np.arange(len(positions)) * 0.6180339887) % 1.0, kind="stable")]
+    rank = np.empty(len(found.labels), np.int64)
+    for label in np.unique(found.labels):
+        positions = np.flatnonzero(found.labels == label)
+        # Golden-ratio sequence: any first part is spread over the whole class.
+        order = np.argsort(np.arange(len(positions)) * 0.6180339887 % 1.0, kind="stable")
+        rank[positions[order]] = np.arange(len(positions))
+    chosen = np.lexsort((found.labels, rank))[:count]
+    return tuple(found.paths[i] for i in chosen), found.labels[chosen]

@@ -35,7 +35,7 @@ def swap_backgrounds(
         sample: the images.
         cells: cell of each in the frame; images without a valid one are left out.
         classify: the classifier.
-        seed: seed of the choice of donors and of the intervals.
+        seed: seed of the draws.
         donors: backgrounds per cell, of images of other classes if there are any.
     """
     usable = [i for i, cell in enumerate(cells) if cell.valid and 0.0 < cell.coverage < 1.0]

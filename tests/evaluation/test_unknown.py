@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.noncells import DRAWN, SIDE, UNKNOWN, draw, empty_fields
+from evaluation.unknown import DRAWN, SIDE, UNKNOWN, draw, empty_fields
 from wbc.images import decode, encode_png
 from wbc.settings import settings
 
