@@ -18,7 +18,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from wbc.errors import ExportError
 
-QUANTIZED = ("Conv", "Relu", "Concat", "MaxPool", "AveragePool")
+QUANTIZED = ("Conv", "Relu", "Clip", "Add", "Concat", "MaxPool", "AveragePool")
 """Operators that are computed in 8-bit integers."""
 
 SAME_SCALE = ("Concat", "MaxPool")
@@ -145,7 +145,7 @@ def _find_backbone(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         raise ExportError("the graph has no GlobalAveragePool; a graph with the attention block is expected")
     last = makers[pooling.input[0]]
     waiting = list(last.input)
-    if last.op_type == "Relu":
+    if last.op_type in ("Relu", "Clip"):
         waiting = list(makers[last.input[0]].input)
     found: dict[str, onnx.NodeProto] = {}
     while waiting:
