@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from wbc.errors import ImageTooLarge, InputError, MalformedImage, UnsupportedFormat
 from wbc.images import ACCEPTED, MIN_SIDE, decode, encode_jpeg, encode_png
@@ -139,6 +139,38 @@ class TestConverted:
         with pytest.raises(MalformedImage, match="not finite"):
             decode(saved(samples, "TIFF"))
 
+    @pytest.mark.parametrize("top", [94.0, 300.0, 65535.0])
+    def test_floats_of_another_range_are_refused(self, top: float) -> None:
+        with pytest.raises(MalformedImage, match=rf"float samples reach {top:g}; ranges of 0 to 1 and of 0 to 255"):
+            decode(saved(np.full((32, 32), top, np.float32), "TIFF"))
+
+    @pytest.mark.parametrize("bits", [8, 10, 12, 14])
+    def test_samples_that_do_not_use_16_bits_are_refused(self, picture: NDArray[np.uint8], bits: int) -> None:
+        samples = (picture.astype(np.uint16) * 257) >> (16 - bits)
+        for pixels in (samples, samples[..., 0]):
+            with pytest.raises(MalformedImage, match=r"the samples use \d+ of 16 bits; scale them to 16 bits, or save"):
+                decode(by_opencv(pixels, ".tiff"))
+
+    def test_integers_of_32_bits(self, picture: NDArray[np.uint8]) -> None:
+        grey = picture[..., 1].astype(np.int32)
+        np.testing.assert_array_equal(decode(saved(Image.fromarray(grey * 257), "TIFF"))[..., 0], grey)
+        with pytest.raises(MalformedImage, match="at most 65535 is accepted"):
+            decode(saved(Image.fromarray(grey * 100_000), "TIFF"))
+
+    def test_16_bit_grey_with_0_for_white(self, picture: NDArray[np.uint8]) -> None:
+        grey = picture[..., 1].astype(np.uint16)
+        inverted = saved(Image.fromarray(65535 - grey * 257), "TIFF", tiffinfo={262: 0})
+        np.testing.assert_array_equal(decode(inverted)[..., 0], grey)
+
+    def test_an_embedded_profile_is_converted(self, picture: NDArray[np.uint8]) -> None:
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        renamed = profile.replace(b"s\0R\0G\0B", b"o\0t\0h\0r").replace(b"\0s\0R\0G\0B", b"\0o\0t\0h\0r")
+        swapped = renamed.replace(b"rXYZ", b"xXYZ").replace(b"gXYZ", b"rXYZ").replace(b"xXYZ", b"gXYZ")
+        decoded = decode(saved(picture, "PNG", icc_profile=swapped))
+        assert np.abs(decoded.astype(int) - picture[..., [1, 0, 2]]).mean() < 3
+        np.testing.assert_array_equal(decode(saved(picture, "PNG", icc_profile=profile)), picture)
+        np.testing.assert_array_equal(decode(saved(picture, "PNG", icc_profile=b"no profile")), picture)
+
     def test_float_rgb_tiff_is_of_a_rare_kind(self, picture: NDArray[np.uint8]) -> None:
         with pytest.raises(MalformedImage, match="rare kind"):
             decode(by_opencv(picture.astype(np.float32) / 255.0, ".tiff"))
@@ -163,6 +195,13 @@ class TestTransparency:
         done, data = cv2.imencode(".png", pixels)
         assert done
         assert np.abs(decode(bytes(data)).astype(int) - 127).max() <= 1
+
+    def test_a_bmp_without_any_opaque_pixel_has_no_alpha(self, picture: NDArray[np.uint8]) -> None:
+        clear = np.dstack([picture[..., ::-1], np.zeros(picture.shape[:2], np.uint8)])
+        header = struct.pack("<IiiHHIIiiII", 108, 60, -40, 1, 32, 3, clear.nbytes, 0, 0, 0, 0)
+        header += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"sRGB" + bytes(48)
+        data = b"BM" + struct.pack("<IHHI", 14 + len(header) + clear.nbytes, 0, 0, 14 + len(header)) + header
+        np.testing.assert_array_equal(decode(data + clear.tobytes()), picture)
 
     def test_clear_colour_of_a_palette(self) -> None:
         image = Image.new("P", (32, 32), 1)
@@ -194,6 +233,22 @@ class TestOrientation:
     @pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\x08\0\0\0\xff\xff words", b"Exif\0\0words", b"words"])
     def test_damaged_metadata_beside_sound_pixels_is_no_error(self, picture: NDArray[np.uint8], exif: bytes) -> None:
         assert decode(saved(picture, "JPEG", exif=exif)).shape == (40, 60, 3)
+
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            pytest.param(struct.pack("<HHII", 0x011A, 10, 1, 38), id="signed resolution"),
+            pytest.param(struct.pack("<HHI4s", 0x0100, 2, 4, b"wide"), id="width as text"),
+            pytest.param(struct.pack("<HHIf", 0x010F, 11, 1, 1.5), id="maker as float"),
+            pytest.param(struct.pack("<HHIf", 0x011A, 11, 1, float("nan")), id="resolution not a number"),
+        ],
+    )
+    def test_odd_metadata_beside_an_orientation(self, picture: NDArray[np.uint8], kind: str, entry: bytes) -> None:
+        turned = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+        block = b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + b"".join(sorted((entry, turned))) + bytes(4)
+        exif = b"Exif\0\0" + block + struct.pack("<ii", -1, 0)
+        assert decode(saved(picture, kind, exif=exif)).shape == (60, 40, 3)
 
     def test_orientation_that_does_not_exist(self, picture: NDArray[np.uint8]) -> None:
         exif = Image.Exif()
@@ -321,3 +376,26 @@ def test_decoding_in_threads_leaves_warnings_as_they_were(picture: NDArray[np.ui
         shapes = set(pool.map(lambda _: decode(data).shape, range(200)))
     assert shapes == {(40, 60, 3)}
     assert list(warnings.filters) == before
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(picture: NDArray[np.uint8]) -> None:
+    data = saved(picture, "JPEG", progressive=True)
+    assert decode(data).shape == (40, 60, 3)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    started = time.perf_counter()
+    with pytest.raises(MalformedImage, match=r"has \d+ scans; at most 100 are decoded"):
+        decode(data[:-2] + 10_000 * scan + data[-2:])
+    assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F", "RGBA"])
+def test_memory_of_large_pictures(mode: str) -> None:
+    """The arrays of a conversion stay below the picture, its result and a strip."""
+    side, bytes_per_pixel = 3000, {"I;16": 2, "F": 4, "RGBA": 4}[mode]
+    image = Image.new(mode, (side, side), {"I;16": 60_000, "F": 200.0, "RGBA": (200, 100, 50, 255)}[mode])
+    data = saved(image, "TIFF", compression="tiff_lzw")
+    tracemalloc.start()
+    decode(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * side * side * (3 + bytes_per_pixel)
