@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,24 @@ def test_ready_and_alive(tiny_bundle: Path) -> None:
     assert engine.model.provider is None, "a restarted classifier may use another one"
     services.now += 2
     assert not asyncio.run(engine.is_alive())
+
+
+def test_a_thread_keeps_its_place_until_it_ends(tiny_bundle: Path) -> None:
+    engine, release, started = Services(tiny_bundle).engine, threading.Event(), threading.Event()
+
+    def decode_slowly() -> None:
+        started.set()
+        release.wait(10)
+
+    async def give_up() -> tuple[int, int]:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await engine._run_in_thread(decode_slowly)
+        held = engine._threads.borrowed_tokens
+        release.set()
+        while engine._threads.borrowed_tokens:
+            await asyncio.sleep(0.01)
+        return held, engine._threads.borrowed_tokens
+
+    assert asyncio.run(give_up()) == (1, 0)
+    assert started.is_set()

@@ -116,7 +116,15 @@ class ServiceEngine:
         return ExplainAnswer(report=report, model=self.model, request_id=request_id, timings_ms=timings)
 
     async def _run_in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
-        return await anyio.to_thread.run_sync(function, *args, limiter=self._threads)
+        """Run a function in a thread; its place is free when the thread ends, even if the caller gave up before."""
+        running = asyncio.ensure_future(anyio.to_thread.run_sync(partial(function, *args), limiter=self._threads))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            running.add_done_callback(
+                lambda done: done.cancelled() or done.exception()
+            )  # read, so that it is not logged
+            raise
 
     async def _analyze(self, data: bytes) -> Analysis:
         prepared, timings = await self._run_in_thread(self._prepare, data)
