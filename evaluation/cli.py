@@ -74,8 +74,8 @@ def evaluate(model_path: Path | None, data_root: Path | None, **options: Any) ->
     config = EvaluationConfig(
         model_path=model_path or settings().bundle, data_root=data_root or settings().data_root, **options
     )
-    found = run(config, say=lambda text: click.echo(text, err=True))
-    for name, table in make_tables(found.result).items():
+    result = run(config, say=lambda text: click.echo(text, err=True))
+    for name, table in make_tables(result).items():
         if name != "recalls":  # a part of the table of classes
             click.echo(f"{table.text()}\n")
     click.echo(f"{config.output_dir}: written")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,17 +30,8 @@ COMBINED = "combined"
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Scores, predictions by split (with `combined`), and the analyzer with the evaluated settings."""
-
-    result: EvaluationResult
-    predictions: dict[str, Predictions]
-    analyzer: Analyzer = field(repr=False)
-
-
-def evaluate(config: EvaluationConfig, say: Say = lambda _: None) -> Evaluation:
-    """Evaluate a model and write the results; `say` receives progress messages.
+def evaluate(config: EvaluationConfig, say: Say = lambda _: None) -> EvaluationResult:
+    """Evaluate a model, write the results and return them; `say` receives progress messages.
 
     Raises:
         DataError: the data is not laid out as expected.
@@ -79,7 +69,7 @@ def evaluate(config: EvaluationConfig, say: Say = lambda _: None) -> Evaluation:
     write_report(config.output_dir, config.data_root, analyzer, result, separate)
     if config.write_bundle:
         write_into_bundle(config.model_path, result)
-    return Evaluation(result, predictions, analyzer)
+    return result
 
 
 def _predict_all(

@@ -80,11 +80,6 @@ class Metrics(FrozenModel):
     confusion: tuple[tuple[int, ...], ...]
     per_class: dict[str, ClassScores]
 
-    @property
-    def chance_exceeded(self) -> bool:
-        """True if the accuracy is above that of always predicting the most frequent class."""
-        return self.accuracy.value > self.majority_baseline
-
 
 def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64], *, seed: int = 0) -> Metrics:
     """Compute all scores of predictions.

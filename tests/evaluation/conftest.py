@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.evaluate import Evaluation, evaluate
+from evaluation.evaluate import evaluate
+from evaluation.results import EvaluationResult
 from tests.evaluation.toy import sure, write_pictures, write_toy_bundle
 from wbc.bundle import Bundle
 from wbc.labels import CLASSES
@@ -58,7 +59,7 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def evaluation(toy_bundle: Bundle, toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+def evaluation(toy_bundle: Bundle, toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluationResult:
     """The toy bundle's evaluation, with the declared label set of the main head."""
     return evaluate(
         EvaluationConfig(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.evaluate import Evaluation
 from evaluation.model_card import CARD, render_card, write_into_bundle
 from evaluation.results import EVALUATION, EvaluationResult, read_evaluation
 from wbc.bundle import Bundle, Manifest
@@ -26,11 +25,11 @@ def rows(card: str, title: str) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-def written(evaluation: Evaluation, toy_bundle: Bundle, tmp_path: Path) -> Path:
+def written(evaluation: EvaluationResult, toy_bundle: Bundle, tmp_path: Path) -> Path:
     """A bundle with its evaluation and card."""
     folder = tmp_path / "bundle"
     shutil.copytree(toy_bundle.path, folder)
-    write_into_bundle(folder, evaluation.result)
+    write_into_bundle(folder, evaluation)
     return folder
 
 
@@ -85,21 +84,21 @@ def test_the_card_names_averaged_runs(written: Path) -> None:
     assert "mean of 2 training runs (seeds 4, 7), 25% of it the initial weights" in card
 
 
-def test_a_partial_evaluation_is_not_shipped(written: Path, evaluation: Evaluation) -> None:
+def test_a_partial_evaluation_is_not_shipped(written: Path, evaluation: EvaluationResult) -> None:
     for change in ({"limit": 3}, {"as_served": False}):
-        partial = evaluation.result.model_copy(update={"settings": evaluation.result.settings | change})
+        partial = evaluation.model_copy(update={"settings": evaluation.settings | change})
         with pytest.raises(InvalidParameter, match="a part of the images or of other settings"):
             write_into_bundle(written, partial)
 
 
-def test_an_evaluation_of_another_graph_is_not_shipped(written: Path, evaluation: Evaluation) -> None:
-    other = evaluation.result.model_copy(update={"settings": evaluation.result.settings | {"graph": "int8"}})
+def test_an_evaluation_of_another_graph_is_not_shipped(written: Path, evaluation: EvaluationResult) -> None:
+    other = evaluation.model_copy(update={"settings": evaluation.settings | {"graph": "int8"}})
     with pytest.raises(InvalidParameter, match=r"of the int8 graph; .* unset WBC_GRAPH"):
         write_into_bundle(written, other)
 
 
-def test_an_evaluation_of_another_model_is_not_shipped(written: Path, evaluation: Evaluation) -> None:
-    other = evaluation.result.model_copy(update={"model": evaluation.result.model | {"sha256": "0" * 64}})
+def test_an_evaluation_of_another_model_is_not_shipped(written: Path, evaluation: EvaluationResult) -> None:
+    other = evaluation.model_copy(update={"model": evaluation.model | {"sha256": "0" * 64}})
     with pytest.raises(BundleMismatch, match="the evaluation is of the manifest 000000000000"):
         write_into_bundle(written, other)
 

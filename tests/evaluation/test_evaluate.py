@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.evaluate import Evaluation, evaluate
+from evaluation.evaluate import evaluate
 from evaluation.model import configure
-from evaluation.results import DomainResult, read_evaluation
+from evaluation.results import DomainResult, EvaluationResult, read_evaluation
 from tests.evaluation.conftest import PREDICTIONS
 from tests.evaluation.toy import picture, sure, write_pictures
 from wbc.analysis import Pipeline
@@ -28,20 +28,20 @@ from wbc.labels import CLASSES
 PAIR = ("Lymphocyte", "Neutrophil")
 
 
-def domain(evaluation: Evaluation, name: str) -> DomainResult:
+def domain(evaluation: EvaluationResult, name: str) -> DomainResult:
     """Return the results on one set of images."""
-    return next(d for d in evaluation.result.domains if d.name == name)
+    return next(d for d in evaluation.domains if d.name == name)
 
 
-def test_every_test_folder_is_a_domain_and_combined_joins_them(evaluation: Evaluation) -> None:
-    assert [d.name for d in evaluation.result.domains] == ["TestA", "TestB-other", "combined"]
+def test_every_test_folder_is_a_domain_and_combined_joins_them(evaluation: EvaluationResult) -> None:
+    assert [d.name for d in evaluation.domains] == ["TestA", "TestB-other", "combined"]
     assert domain(evaluation, "combined").metrics.images == 12 + 8
     joined = np.array(domain(evaluation, "combined").metrics.confusion)
     parts = [np.array(domain(evaluation, name).metrics.confusion) for name in PREDICTIONS]
     assert (joined == parts[0] + parts[1]).all()
 
 
-def test_the_confusion_is_that_of_the_pictures(evaluation: Evaluation) -> None:
+def test_the_confusion_is_that_of_the_pictures(evaluation: EvaluationResult) -> None:
     for name, classes in PREDICTIONS.items():
         expected = np.zeros((5, 5), int)
         for truth, predicted in classes.items():
@@ -50,19 +50,19 @@ def test_the_confusion_is_that_of_the_pictures(evaluation: Evaluation) -> None:
         assert np.array(domain(evaluation, name).metrics.confusion).tolist() == expected.tolist()
 
 
-def test_an_unreadable_file_is_named_and_left_out(evaluation: Evaluation) -> None:
+def test_an_unreadable_file_is_named_and_left_out(evaluation: EvaluationResult) -> None:
     assert list(domain(evaluation, "TestA").unreadable) == ["TestA/Basophil/broken.png"]
     assert domain(evaluation, "TestB-other").unreadable == {}
 
 
-def test_absent_classes_are_not_averaged(evaluation: Evaluation) -> None:
+def test_absent_classes_are_not_averaged(evaluation: EvaluationResult) -> None:
     found = domain(evaluation, "TestB-other").metrics
     assert found.present.classes == ("Lymphocyte", "Monocyte", "Neutrophil")
     assert found.present.balanced_accuracy.value == pytest.approx((2 / 3 + 1 + 2 / 4) / 3)
 
 
-def test_a_declared_label_set_has_a_row_of_its_own(evaluation: Evaluation) -> None:
-    [row] = evaluation.result.declared
+def test_a_declared_label_set_has_a_row_of_its_own(evaluation: EvaluationResult) -> None:
+    [row] = evaluation.declared
     assert (row.name, row.declared) == ("TestB-other", "declared Lymphocyte + Neutrophil (main head)")
     assert (row.metrics.images, row.left_out) == (7, 1)
     # The neutrophil predicted as an eosinophil becomes its runner-up; the other mistakes stay.
@@ -73,7 +73,7 @@ def test_a_declared_label_set_has_a_row_of_its_own(evaluation: Evaluation) -> No
     assert domain(evaluation, "TestB-other").metrics.per_class["Eosinophil"].answered == 1
 
 
-def test_review_flags_the_unsure(evaluation: Evaluation) -> None:
+def test_review_flags_the_unsure(evaluation: EvaluationResult) -> None:
     found = domain(evaluation, "TestA")
     assert found.flagged == found.flagged_by["low_confidence"] == 5  # the last picture of each class
     assert found.unflagged_accuracy is not None
@@ -81,7 +81,7 @@ def test_review_flags_the_unsure(evaluation: Evaluation) -> None:
 
 
 @pytest.mark.parametrize("name", [*PREDICTIONS, "combined", "TestB-other-declared-main"])
-def test_the_files_of_a_domain_are_written(evaluation: Evaluation, name: str, output: Path) -> None:
+def test_the_files_of_a_domain_are_written(evaluation: EvaluationResult, name: str, output: Path) -> None:
     names = ("classification_report.txt", "metrics.json", "predictions.csv")
     pictures = ("confusion_matrix.png", "roc_curve.png", "reliability.png")
     for file in (*names, *pictures):
@@ -91,17 +91,17 @@ def test_the_files_of_a_domain_are_written(evaluation: Evaluation, name: str, ou
 
 
 @pytest.fixture
-def output(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def output(evaluation: EvaluationResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the evaluation."""
     return next(tmp_path_factory.getbasetemp().glob("evaluation*"))
 
 
-def test_metrics_json_and_evaluation_json_hold_the_same_numbers(evaluation: Evaluation, output: Path) -> None:
+def test_metrics_json_and_evaluation_json_hold_the_same_numbers(evaluation: EvaluationResult, output: Path) -> None:
     kept = read_evaluation(output / "evaluation.json")
     for found in kept.domains:
         assert DomainResult.model_validate_json((output / found.name / "metrics.json").read_bytes()) == found
     assert kept.domains[0].metrics.accuracy.value == pytest.approx(
-        evaluation.result.domains[0].metrics.accuracy.value, abs=1e-6
+        evaluation.domains[0].metrics.accuracy.value, abs=1e-6
     )
 
 
@@ -145,10 +145,10 @@ def test_settings_replace_those_of_the_bundle(toy_bundle: Bundle, toy_data: Path
         toy_bundle.path, toy_data, tmp_path, splits=("TestA",), tta="light", limit=1, rejection=False
     )
     found = evaluate(config)
-    [only] = found.result.domains
+    [only] = found.domains
     assert (only.metrics.images, only.views) == (5, 8.0)
-    assert found.result.settings["tta"] == "light"
-    assert not found.result.settings["as_served"]
+    assert found.settings["tta"] == "light"
+    assert not found.settings["as_served"]
 
 
 def test_settings_that_do_not_fit_are_refused(toy_bundle: Bundle, toy_data: Path, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_unknown_images_are_set_against_known_ones(toy_bundle: Bundle, tmp_path:
         folder.mkdir(parents=True)
         for number in range(4):
             (folder / f"{number}.png").write_bytes(encode_png(picture(sure("Monocyte", margin))))
-    found = evaluate(EvaluationConfig(toy_bundle.path, root, tmp_path / "out", limit=4)).result.rejection
+    found = evaluate(EvaluationConfig(toy_bundle.path, root, tmp_path / "out", limit=4)).rejection
     assert found is not None
     groups = {group.group: group for group in found.unknown}
     assert set(groups) == {"sure", "unsure", "noise", "plain colour", "photographs"}
@@ -205,7 +205,7 @@ def test_the_ablation_is_part_of_the_evaluation(toy_bundle: Bundle, tmp_path: Pa
     root = tmp_path / "smears"
     for name in ("Val", "TestA"):
         write_pictures(root, name, {label: [sure(label)] for label in CLASSES})
-    found = evaluate(EvaluationConfig(toy_bundle.path, root, tmp_path / "out", ablation=True, rejection=False)).result
+    found = evaluate(EvaluationConfig(toy_bundle.path, root, tmp_path / "out", ablation=True, rejection=False))
     steps = {name: [row.step for row in found.ablation if row.domain == name] for name in ("Val", "TestA")}
     assert steps["Val"] == [
         "nothing",

@@ -58,7 +58,6 @@ def test_a_class_never_predicted_has_no_precision_and_counts_with_zero() -> None
     assert found.per_class["Basophil"].recall == 0.0
     assert found.present.macro_f1.value == pytest.approx((0 + 2 / 3) / 2)
     assert found.kappa == pytest.approx(0.0)
-    assert not found.chance_exceeded
 
 
 @pytest.mark.parametrize(("predicted", "accuracy", "kappa"), [([4, 4, 4, 4], 1.0, None), ([4, 4, 4, 2], 0.75, 0.0)])
@@ -67,7 +66,6 @@ def test_a_set_of_one_class(predicted: list[int], accuracy: float, kappa: float 
     assert found.accuracy.value == found.present.balanced_accuracy.value == accuracy
     assert found.kappa == kappa
     assert found.majority_baseline == 1.0
-    assert not found.chance_exceeded, "always predicting the one class cannot be exceeded"
     assert all(scores.auc is None for scores in found.per_class.values())
 
 

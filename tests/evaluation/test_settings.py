@@ -41,7 +41,7 @@ def environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("environment")
 def test_the_graph_is_recorded(bundle: Bundle, toy_data: Path, tmp_path: Path) -> None:
     config = EvaluationConfig(bundle.path, toy_data, tmp_path / "out", splits=("TestA",), limit=1, rejection=False)
-    result = evaluate(config).result
+    result = evaluate(config)
     assert (result.settings["graph"], result.settings["as_served"]) == ("int8", True)
     assert "Graph: int8" in (tmp_path / "out" / "report.html").read_text()
 
