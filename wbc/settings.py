@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     openai_model: str | None = Field(None, description="model; unset takes that of the preset")
     openai_api_key: SecretStr | None = Field(None, description="key of that provider; unset disables it")
     openai_timeout_s: PositiveFloat = Field(20.0, description="time limit of a request, within `explain_timeout_s`")
-    gemini_model: str = Field("gemini-2.5-flash", description="model of the Gemini provider")
+    gemini_model: str = Field("gemini-3.5-flash-lite", description="model of the Gemini provider")
     gemini_base_url: str | None = Field(None, description="base URL; unset takes that of the SDK")
     gemini_api_key: SecretStr | None = Field(None, description="key of the Gemini provider; unset disables it")
     gemini_timeout_s: PositiveFloat = Field(20.0, description="time limit of a request, within `explain_timeout_s`")

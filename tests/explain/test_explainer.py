@@ -258,7 +258,7 @@ def test_settings_say_who_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Explainer.from_settings(Settings()).providers == ()
     monkeypatch.setenv("WBC_OPENAI_API_KEY", "sk-1\n")
     monkeypatch.setenv("WBC_GEMINI_API_KEY", "g-1")
-    assert Explainer.from_settings(Settings()).providers == ("openai/gpt-4o", "google/gemini-2.5-flash")
+    assert Explainer.from_settings(Settings()).providers == ("openai/gpt-4o", "google/gemini-3.5-flash-lite")
     monkeypatch.setenv("WBC_OPENAI_MODEL", "gpt-5-mini")
     monkeypatch.setenv("WBC_GEMINI_MODEL", "gemini-3-flash")
     assert Explainer.from_settings(Settings()).providers == ("openai/gpt-5-mini", "google/gemini-3-flash")

@@ -145,7 +145,7 @@ class Gemini(SDKProvider[tuple["genai.Client", "httpx2.AsyncClient"]]):
         self,
         *,
         key: SecretStr,
-        model: str = "gemini-2.5-flash",
+        model: str = "gemini-3.5-flash-lite",
         base_url: str | None = None,
         timeout_s: float = 20.0,
     ) -> None:
@@ -183,8 +183,6 @@ class Gemini(SDKProvider[tuple["genai.Client", "httpx2.AsyncClient"]]):
             response_mime_type="application/json",
             response_schema=Answer,
             max_output_tokens=MAX_TOKENS,
-            # Reasoning takes too long for a report; this family of models can do without.
-            thinking_config=types.ThinkingConfig(thinking_budget=0) if "2.5-flash" in self._model else None,
         )
         response = await client[0].aio.models.generate_content(
             model=self._model, contents=types.Content(role="user", parts=parts), config=config
