@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -22,16 +23,12 @@ class Architecture:
     Attributes:
         name: name in the published table.
         parameters: number of weights, with the batch normalisation statistics; the input size does not change it.
-        published_millions: published number of weights, to which `parameters` rounds.
         build: builds the network for an input side and the initial weights `none` or `imagenet`.
-        attention: true if it has the attention block, so that its class activation maps have a closed form.
     """
 
     name: str
     parameters: int
-    published_millions: float
     build: Callable[[int, str], keras.Model]
-    attention: bool = False
 
 
 def plain(application: Callable[..., keras.Model], scale: Callable[[Any], Any]) -> Callable[[int, str], keras.Model]:
@@ -63,12 +60,8 @@ def _classifier(image_size: int, weights: str) -> keras.Model:
     return model
 
 
-def _unit(image: Any) -> Any:
-    return keras.layers.Rescaling(1 / 255.0, name="scale")(image)
-
-
-def _symmetric(image: Any) -> Any:
-    return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(image)
+def _scale(factor: float, image: Any, offset: float = 0.0) -> Any:
+    return keras.layers.Rescaling(factor, offset=offset, name="scale")(image)
 
 
 def _caffe(image: Any) -> Any:
@@ -76,21 +69,18 @@ def _caffe(image: Any) -> Any:
     return keras.layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], name="scale")(ops.flip(image, axis=-1))
 
 
-def _unscaled(image: Any) -> Any:
-    """Keep the range 0 to 255: EfficientNet contains its scaling."""
-    return image
-
-
+UNIT, SYMMETRIC = partial(_scale, 1 / 255.0), partial(_scale, 1 / 127.5, offset=-1.0)
 APPLICATIONS = keras.applications
 ARCHITECTURES: dict[str, Architecture] = {
     a.name: a
     for a in (
-        Architecture("VGG16", 15_113_029, 15.11, plain(APPLICATIONS.VGG16, _caffe)),
-        Architecture("ResNet50V2", 24_749_573, 24.75, plain(APPLICATIONS.ResNet50V2, _symmetric)),
-        Architecture("MobileNetV2", 3_049_541, 3.05, plain(APPLICATIONS.MobileNetV2, _symmetric)),
-        Architecture("EfficientNetB0", 4_841_128, 4.84, plain(APPLICATIONS.EfficientNetB0, _unscaled)),
-        Architecture("DenseNet121", 7_697_989, 7.70, plain(APPLICATIONS.DenseNet121, _unit)),
-        Architecture("DenseNet121-attention-MedSwish", 7_830_509, 7.83, _classifier, attention=True),
+        Architecture("VGG16", 15_113_029, plain(APPLICATIONS.VGG16, _caffe)),
+        Architecture("ResNet50V2", 24_749_573, plain(APPLICATIONS.ResNet50V2, SYMMETRIC)),
+        Architecture("MobileNetV2", 3_049_541, plain(APPLICATIONS.MobileNetV2, SYMMETRIC)),
+        # EfficientNet contains its scaling.
+        Architecture("EfficientNetB0", 4_841_128, plain(APPLICATIONS.EfficientNetB0, lambda image: image)),
+        Architecture("DenseNet121", 7_697_989, plain(APPLICATIONS.DenseNet121, UNIT)),
+        Architecture("DenseNet121-attention-MedSwish", 7_830_509, _classifier),
     )
 }
 """Networks by name, in the order of the published table. Both DenseNets take inputs in [0, 1], so that they differ only

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import Recipe, draw_version
+from training.augment import draw_version
+from training.config import TrainingConfig
 from wbc.data.cache import ImageCache
 from wbc.data.dataset import Split, cores
 from wbc.labels import AUX_NEGATIVE, AUX_POSITIVE, CLASSES, index_of
@@ -99,44 +99,32 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
     Args:
         split: training files.
         preprocessor: applied after augmentation.
-        size: side of the network's input in pixels.
-        batch_size: images per batch; an incomplete last batch is dropped.
-        epoch_size: images per epoch.
-        balance: class balance within a source, from 0 (as found) to 1 (all classes equally often).
-        source_balance: balance of the sources, likewise.
-        recipe: augmentation.
-        ramp_epochs: epochs over which the camera faults rise from half to full probability.
-        seed: base of all randomness, one or several numbers.
-        targets: targets of the heads.
+        config: configuration of the run: sizes, sampling, augmentation, seed and targets.
+        phase: phase of the run, 1 or 2; it changes the random numbers, and only phase 2 has an augmentation ramp.
+        aux: true if the network has the auxiliary output.
         cache: cache of decoded images and, without augmentation, of prepared ones.
-        workers: number of threads; 0 takes all cores. It does not change the images.
     """
 
     def __init__(
         self,
         split: Split,
         preprocessor: Preprocessor,
+        config: TrainingConfig,
+        phase: int,
         *,
-        size: int,
-        batch_size: int,
-        epoch_size: int,
-        balance: float,
-        source_balance: float = 0.0,
-        recipe: Recipe,
-        ramp_epochs: float,
-        seed: int | Sequence[int],
-        targets: Targets | None = None,
+        aux: bool = True,
         cache: ImageCache | None = None,
-        workers: int = 0,
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
-        self.split, self.preprocessor, self.size = split, preprocessor, size
-        self.batch_size, self.epoch_size = min(batch_size, epoch_size), epoch_size
-        self.recipe, self.ramp_epochs = recipe, ramp_epochs
-        self.seed = [seed] if isinstance(seed, int) else list(seed)
-        self.targets, self.cache = targets or Targets(), cache or ImageCache(None)
-        self._weights = balancing_weights(split, balance, source_balance)
-        self._pool = ThreadPoolExecutor(cores(workers), thread_name_prefix="prepare")
+        self.split, self.preprocessor, self.config = split, preprocessor, config
+        self.epoch_size = config.epoch_size or len(split.paths)
+        self.batch_size = min(config.batch_size, self.epoch_size)
+        self.ramp_epochs = config.augmentation_ramp * config.phase2_epochs if phase == 2 else 0.0
+        self.recipe, self.seed, self.cache = config.recipe, (config.seed, phase), cache or ImageCache(None)
+        positive, negative = index_of(config.aux_positive_class), index_of(config.aux_negative_class)
+        self.targets = Targets(aux and not config.disable_aux_binary_head, positive, negative)
+        self._weights = balancing_weights(split, config.balance, config.source_balance)
+        self._pool = ThreadPoolExecutor(cores(config.workers), thread_name_prefix="prepare")
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
@@ -161,7 +149,7 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def _image(self, epoch: int, position: int, number: int) -> NDArray[np.uint8]:
         path = self.split.paths[number]
         if self.recipe.policy == "none":
-            return self.cache.prepared(path, self.preprocessor, self.size)
+            return self.cache.prepared(path, self.preprocessor, self.config.img_size)
         _, model_input = draw_version(
             path,
             int(self.split.labels[number]),
@@ -169,7 +157,7 @@ class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]
             recipe=self.recipe,
             preprocessor=self.preprocessor,
             cache=self.cache,
-            size=self.size,
+            size=self.config.img_size,
             ramp=self.ramp(epoch),
         )
         return model_input

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -20,26 +20,15 @@ FILE = "checkpoint.npz"
 
 @dataclass
 class RunState:
-    """Progress of a run.
+    """Progress of a run."""
 
-    Attributes:
-        config: the resolved configuration that the run started with.
-        phase: the current phase, 1 or 2.
-        phase_epoch: finished epochs of that phase.
-        phase_over: true if the phase ended before its last epoch.
-        history: one row per finished epoch of both phases.
-        best: the row of the best epoch so far.
-        stops: the reason of each early end, by phase.
-        wall_time_s: seconds spent in all parts of the run.
-    """
-
-    config: dict[str, Any]
+    config: dict[str, Any]  # resolved, as at the start
     phase: int = 1
-    phase_epoch: int = 0
-    phase_over: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Any] | None = None
-    stops: dict[str, str] = field(default_factory=dict)
+    phase_epoch: int = 0  # finished epochs of the phase
+    phase_over: bool = False  # the phase ended early
+    history: list[dict[str, Any]] = field(default_factory=list)  # one row per finished epoch of both phases
+    best: dict[str, Any] | None = None  # row of the best epoch
+    stops: dict[str, str] = field(default_factory=dict)  # reason of each early end, by phase
     wall_time_s: float = 0.0
 
     def rows(self) -> list[dict[str, Any]]:
@@ -88,17 +77,8 @@ def load_state(folder: Path) -> RunState:
         return RunState(**json.loads(str(saved["state"])))
 
 
-def load_model(folder: Path, model: keras.Model) -> None:
-    """Restore the weights and the dropout seeds."""
-    _restore(folder, "model", model.variables)
-
-
-def load_optimizer(folder: Path, optimizer: keras.optimizers.Optimizer) -> None:
-    """Restore the variables of an optimizer that is already built."""
-    _restore(folder, "optimizer", optimizer.variables)
-
-
-def _restore(folder: Path, kind: str, variables: list[Any]) -> None:
+def load(folder: Path, kind: Literal["model", "optimizer"], variables: list[Any]) -> None:
+    """Restore the variables of a model (weights and dropout seeds) or of an optimizer that is already built."""
     with np.load(folder / FILE) as saved:
         for index, variable in enumerate(variables):
             variable.assign(saved[f"{kind}/{index}"])

@@ -17,23 +17,17 @@ from wbc.cli.options import FOLDER, build, flag, given, options
 from wbc.errors import InvalidParameter, WBCError
 from wbc.settings import settings
 
-DATA_ROOT = click.option(
-    "--data-root", type=click.Path(path_type=Path), help="Folder of the splits.  [default: WBC_DATA_ROOT]"
-)
-CONFIG_FILE = click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    help="YAML or TOML file of settings; options on the command line override it.",
-)
+FILE, SHARE = click.Path(path_type=Path), click.FloatRange(0, 1)
+DATA_ROOT = click.option("--data-root", type=FILE, help="Folder of the splits.  [default: WBC_DATA_ROOT]")
+SEED_RUN = "Another such run, which is scored and not fitted on; may be repeated."
+LEFT_OUT = "Another run of the same recipe, and a source on which it was not trained; may be repeated."
+CONFIG_FILE = click.option("--config", "file", type=FILE, help="YAML or TOML file of settings; options override it.")
 
 
 @click.command()
 @options(TrainingConfig)
 @CONFIG_FILE
-@click.option(
-    "--resume", is_flag=True, help="Continue the run in the results folder after its last finished epoch, if any."
-)
+@click.option("--resume", is_flag=True, help="Continue after the last finished epoch in the results folder.")
 @click.option("--dry-run", is_flag=True, help="Show the configuration and test one batch; write only the cache.")
 @click.pass_context
 def train(context: click.Context, /, file: Path | None, resume: bool, dry_run: bool, **_: Any) -> None:
@@ -58,13 +52,7 @@ def train(context: click.Context, /, file: Path | None, resume: bool, dry_run: b
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=FOLDER)
 @click.option("--output", required=True, type=FOLDER, help="Folder for the averaged model.")
-@click.option(
-    "--start-share",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="Share of the initial weights in the average.",
-)
+@click.option("--start-share", default=0.0, show_default=True, type=SHARE, help="Share of the initial weights.")
 def average(runs: tuple[Path, ...], output: Path, start_share: float) -> None:
     """Average the weights of RUNS, folders of finished runs.
 
@@ -81,23 +69,8 @@ def average(runs: tuple[Path, ...], output: Path, start_share: float) -> None:
 
 @click.command("cross-fit")
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--left-out",
-    "pairs",
-    nargs=2,
-    multiple=True,
-    required=True,
-    metavar="RUN SOURCE",
-    help="Another run of the same recipe, and a source on which it was not trained; may be repeated.",
-)
-@click.option(
-    "--seed-run",
-    "seeds",
-    nargs=2,
-    multiple=True,
-    metavar="FOLDER SOURCE",
-    help="Another such run, which is scored and not fitted on; may be repeated.",
-)
+@click.option("--left-out", "pairs", nargs=2, multiple=True, required=True, metavar="RUN SOURCE", help=LEFT_OUT)
+@click.option("--seed-run", "seeds", nargs=2, multiple=True, metavar="RUN SOURCE", help=SEED_RUN)
 @click.option("--output", required=True, type=FOLDER, help="Folder for the result.")
 @DATA_ROOT
 def cross_fit(

@@ -17,7 +17,7 @@ from training import checkpoint, figures
 from training.backbones import ARCHITECTURES, build_checked
 from training.batches import MAIN
 from training.config import TrainingConfig
-from training.fit import train_model
+from training.fit import train
 from wbc import markdown
 from wbc.data.dataset import cores
 from wbc.errors import InvalidParameter
@@ -33,20 +33,7 @@ Maker = Callable[[str, int, str], keras.Model]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One row of the comparison.
-
-    Attributes:
-        model: name of the network.
-        parameters: number of weights.
-        val_accuracy: validation accuracy of the best epoch.
-        val_macro_f1: validation macro F1 of the same epoch.
-        keras_ms: median milliseconds per image in Keras, batch size 1.
-        onnx_ms: median milliseconds per image in ONNX Runtime, batch size 1.
-        image_size: side of the input in pixels.
-        train_images: number of training images.
-        epochs: number of finished epochs.
-        wall_time_s: seconds of training.
-    """
+    """One row of the comparison: scores of the best epoch, and median milliseconds per image at batch size 1."""
 
     model: str
     parameters: int
@@ -103,7 +90,8 @@ def _train_or_read(config: TrainingConfig, name: str, make: Maker) -> Compared:
         return Compared(**json.loads(file.read_text()))
     log.info("%s", name)
     keras.backend.clear_session()
-    record = train_model(run, lambda c: make(name, c.img_size, c.weights), resume=checkpoint.exists(folder))
+    resume = checkpoint.exists(folder)
+    record = train(run, build=lambda c: make(name, c.img_size, c.weights), resume=resume)
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     row = Compared(
         model=name,

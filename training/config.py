@@ -34,19 +34,11 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_root: Path = Field(default_factory=lambda: settings().data_root, description="folder of the splits")
-    source: tuple[str, ...] = Field(
-        ("Train",), min_length=1, description="folder of a training source, one device each; may be repeated"
-    )
-    source_balance: float = Field(
-        0.7, ge=0, le=1, description="balance of sampling over sources: 0 as found, 1 all sources equally often"
-    )
-    val_fraction: float = Field(
-        0.15, gt=0, lt=1, description="share of each training class held out for validation if there is no Val folder"
-    )
+    source: tuple[str, ...] = Field(("Train",), min_length=1, description="training folder of one device; repeatable")
+    source_balance: float = Field(0.7, ge=0, le=1, description="source balance: 0 as found, 1 equally often")
+    val_fraction: float = Field(0.15, gt=0, lt=1, description="held-out share of each class if there is no Val folder")
     limit: int = Field(0, ge=0, description="largest number of images per class in each split; 0 takes all")
-    cache_dir: Path | None = Field(
-        Path("runs/cache"), description="folder of decoded and prepared images; none turns the cache off"
-    )
+    cache_dir: Path | None = Field(Path("runs/cache"), description="folder of cached images; none for no cache")
     results_dir: Path = Field(Path("runs/latest"), description="folder for the model, the checkpoint and the report")
     model_path: Path | None = Field(None, description="file for a copy of results_dir/model.keras")
     weights: str = Field("imagenet", description="initial weights: none, imagenet, a .weights.h5 or a .keras file")
@@ -56,44 +48,28 @@ class TrainingConfig(BaseModel):
     white_balance: bool = Field(True, description="divide each image by its own background first")
     preprocessing: Variant = Field("none", description="enhancement filter before the network")
     framing: Framing = Field(Framing(), description="framing of the cell: window, cell, off, or diameters=1.5,...")
-    color_normalization: Literal["none", "reinhard"] = Field(
-        "none", description="stain normalisation before the filter"
-    )
+    color_normalization: Literal["none", "reinhard"] = Field("none", description="stain normalisation")
     normalization_reference_samples: int = Field(
-        500, ge=1, description="number of training images, evenly spaced, on which the stain references are fitted"
+        500, ge=1, description="training images used to fit the stain references"
     )
 
     augmentation: Policy = Field("robust", description="augmentation policy, before preprocessing")
-    augmentation_ramp: float = Field(
-        0.0, ge=0, le=1, description="share of phase 2 over which degradations rise to their full probability"
-    )
+    augmentation_ramp: float = Field(0.0, ge=0, le=1, description="share of phase 2 over which degradations ramp up")
     crop_prob: float = _step("crop_prob", "probability of a crop to the cell")
     bg_randomization_prob: float = _step("bg_randomization_prob", "probability of a random background around the cell")
     bg_randomization_strength: float = Field(0.35, ge=0, le=1, description="share of the new background in the blend")
     stain_jitter_prob: float = _step("stain_jitter_prob", "probability of a stain shift in LAB")
-    neutrophil_aug_scale: float = Field(
-        0.3, ge=0, description="factor on the crop and background probabilities of neutrophils"
-    )
-    lymphocyte_aug_scale: float = Field(
-        0.6, ge=0, description="factor on the crop and background probabilities of lymphocytes"
-    )
-    density_jitter_prob: float = Field(
-        0.8, ge=0, le=1, description="robust: probability of a stain jitter in optical density"
-    )
-    stain_strength: float = Field(
-        1.0, ge=0, le=3, description="robust with framing window: factor on the spread of that jitter"
-    )
+    neutrophil_aug_scale: float = Field(0.3, ge=0, description="factor on neutrophils' crop and background probability")
+    lymphocyte_aug_scale: float = Field(0.6, ge=0, description="factor on lymphocytes' crop and background probability")
+    density_jitter_prob: float = Field(0.8, ge=0, le=1, description="robust: probability of a stain jitter in density")
+    stain_strength: float = Field(1.0, ge=0, le=3, description="robust, framing window: factor on that jitter's spread")
     degradations: float = Field(
         1.0, ge=0, le=1, description="robust: factor on the probabilities of blur, low resolution, noise and JPEG"
     )
-    balance: float = Field(
-        1.0, ge=0, le=1, description="balance of sampling over classes: 0 as found, 1 all classes equally often"
-    )
+    balance: float = Field(1.0, ge=0, le=1, description="class balance: 0 as found, 1 equally often")
 
     img_size: int = Field(128, ge=32, le=448, description="side of the network's input in pixels")
-    input_reduction: Literal[1, 2] = Field(
-        1, description="2 halves the image inside the graph and keeps the grid of the maps"
-    )
+    input_reduction: Literal[1, 2] = Field(1, description="2 halves the image inside the graph and keeps the map size")
     batch_size: int = Field(32, ge=1, description="images per step")
     epoch_size: int = Field(0, ge=0, description="images per epoch; 0 takes the size of the training split")
     phase1_epochs: int = Field(1, ge=0, description="epochs with a frozen backbone")
@@ -101,37 +77,26 @@ class TrainingConfig(BaseModel):
     phase1_lr: float = Field(1e-3, gt=0, description="peak learning rate of phase 1")
     phase2_lr: float = Field(5e-4, gt=0, description="peak learning rate of phase 2")
     lr_patience: int = Field(
-        0, ge=0, description="epochs without improvement before the learning rate is reduced; 0 uses cosine decay"
+        0, ge=0, description="epochs without improvement before the learning rate is reduced; 0: cosine decay"
     )
     lr_factor: float = Field(0.5, gt=0, lt=1, description="factor of each reduction of the learning rate")
-    early_stop_patience: int = Field(
-        0, ge=0, description="epochs without improvement before a phase ends; 0 turns early stopping off"
-    )
+    early_stop_patience: int = Field(0, ge=0, description="epochs without improvement before a phase ends; 0: never")
     weight_decay: float = Field(0.02, ge=0, description="decoupled weight decay")
-    unfreeze_from: str | None = Field(
-        None, description="first backbone layer that phase 2 trains; by default the whole backbone"
-    )
+    unfreeze_from: str | None = Field(None, description="first backbone layer that phase 2 trains; by default all")
     batch_norm: Literal["auto", "frozen", "trained"] = Field(
-        "auto", description="batch normalisation of the backbone in phase 2; auto trains it only with weights=none"
+        "auto", description="backbone batch norm in phase 2; auto: trained if weights=none"
     )
     ema: float = Field(0.0, ge=0, lt=1, description="momentum of the weight average that is evaluated; 0 for none")
 
     main_loss: Literal["focal", "cce"] = Field("cce", description="loss of the main head")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing of the main head")
-    focal_class_weights: str = Field(
-        "1.2,1.1,1.0,1.1,1.15",
-        description="focal loss: one weight per class in the order of the labels, balanced or none",
-    )
-    disable_aux_binary_head: bool = Field(
-        False, description="train without the auxiliary head; its probability is then always 0.5"
-    )
+    focal_class_weights: str = Field("1.2,1.1,1.0,1.1,1.15", description="focal loss: class weights, balanced or none")
+    disable_aux_binary_head: bool = Field(False, description="no auxiliary head: its probability is always 0.5")
     aux_loss_weight: float = Field(0.2, ge=0, description="weight of the auxiliary head's loss")
     aux_positive_class: str = Field(AUX_POSITIVE, description="class for which the auxiliary logit is positive")
     aux_negative_class: str = Field(AUX_NEGATIVE, description="class for which the auxiliary logit is negative")
 
-    xai_sample_count: int = Field(
-        24, ge=0, description="number of validation images of the focus monitor; 0 turns it off"
-    )
+    xai_sample_count: int = Field(24, ge=0, description="validation images of the focus monitor; 0 turns it off")
     xai_every_n_epochs: int = Field(1, ge=1, description="epochs between two focus checks")
     # Published: 0.55, for cells that fill the frame. A window's cell covers about 0.14, the ratio of a uniform map.
     xai_focus_threshold: float = Field(0.2, ge=0, le=1, description="lowest accepted mean focus ratio")

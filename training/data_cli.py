@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.cli import CONFIG_FILE, DATA_ROOT, plain_errors, resolve
+from training.cli import CONFIG_FILE, DATA_ROOT, FILE, plain_errors, resolve
 from training.config import TrainingConfig
 from wbc.cli.options import options
 from wbc.labels import CLASSES
@@ -28,13 +28,7 @@ def data() -> None:
 
 @data.command()
 @DATA_ROOT
-@click.option(
-    "--chart",
-    type=click.Path(path_type=Path),
-    default=Path("class_distribution.png"),
-    show_default=True,
-    help="Image file for the chart.",
-)
+@click.option("--chart", type=FILE, default="class_distribution.png", show_default=True, help="Image file to write.")
 def summary(data_root: Path | None, chart: Path) -> None:
     """Print the number of images per class and split and draw the class-distribution chart."""
     from training import figures
@@ -53,9 +47,7 @@ def summary(data_root: Path | None, chart: Path) -> None:
 
 @data.command()
 @DATA_ROOT
-@click.option(
-    "--show", type=click.IntRange(min=0), default=10, show_default=True, help="Findings of each kind to list."
-)
+@click.option("--show", type=click.IntRange(0), default=10, show_default=True, help="Findings of each kind to list.")
 def check(data_root: Path | None, show: int) -> None:
     """Find unreadable files and exact duplicates; exit 1 if a file is unreadable, or in two splits or classes."""
     from wbc.data import checks
@@ -76,25 +68,15 @@ def check(data_root: Path | None, show: int) -> None:
     for kind, found in kinds.items():
         click.echo("\n  ".join([f"{len(found)} {kind}", *found[:show]]))
     if not findings.sound:
-        raise click.ClickException(
-            "the data set is not sound: unreadable files, or duplicates across splits or classes"
-        )
+        raise click.ClickException("unreadable files, or duplicates across splits or classes")
 
 
 @data.command()
 @RUN_OPTIONS
 @CONFIG_FILE
 @click.option("--split", default="Train", show_default=True, help="Split from which the cells are taken.")
-@click.option(
-    "--versions", type=click.IntRange(1, 20), default=7, show_default=True, help="Random versions of each cell."
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("preview.png"),
-    show_default=True,
-    help="Image file for the sheet.",
-)
+@click.option("--versions", type=click.IntRange(1, 20), default=7, show_default=True, help="Versions of each cell.")
+@click.option("--out", type=FILE, default="preview.png", show_default=True, help="Image file to write.")
 @click.pass_context
 def preview(context: click.Context, /, file: Path | None, split: str, versions: int, out: Path, **_: Any) -> None:
     """Draw a contact sheet: one cell per class, random versions of it, and the network's input of each."""

@@ -26,17 +26,13 @@ def history(rows: Rows, path: Path) -> None:
     """Plot loss and accuracy by epoch, with a line between the phases."""
     figure = _figure(9, 3.6)
     left, right = figure.subplots(1, 2)
-    epochs = [row["epoch"] for row in rows]
     _line(left, rows, "loss", "training (with augmentation and smoothing)", BLUE)
     _line(left, rows, "val_loss", "validation", ORANGE)
     _line(right, rows, "accuracy", "training", BLUE)
     _line(right, rows, "val_accuracy", "validation", ORANGE)
     _line(right, rows, "val_balanced_accuracy", "validation, balanced", GREEN)
-    for axes, title in ((left, "loss, nats"), (right, "accuracy")):
-        _boundary(axes, rows)
-        axes.set(title=title, xlabel="epoch", xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(fontsize=7)
+    _finish_epochs(left, rows, "loss, nats")
+    _finish_epochs(right, rows, "accuracy")
     _save(figure, path)
 
 
@@ -53,12 +49,8 @@ def focus(rows: Rows, threshold: float, path: Path) -> None:
     axes.plot(epochs, [row["focus_coverage"] for row in checked], "s--", color=GREY, label="coverage (uniform map)")
     axes.plot(epochs, [row["focus_lift"] for row in checked], "^:", color=GREEN, label="lift over coverage")
     axes.axhline(threshold, color=ORANGE, linewidth=1, label=f"threshold {threshold:g}")
-    _boundary(axes, rows)
-    every = [row["epoch"] for row in rows]
-    axes.set(title="class activation on the cell", xlabel="epoch", xlim=(min(every) - 0.5, max(every) + 0.5))
     axes.set_ylim(min(0.0, *(row["focus_lift"] for row in checked)) - 0.02, 1.02)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(fontsize=7)
+    _finish_epochs(axes, rows, "class activation on the cell")
     _save(figure, path)
 
 
@@ -131,8 +123,12 @@ def _line(axes: Axes, rows: Rows, key: str, label: str, colour: str) -> None:
         axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
 
 
-def _boundary(axes: Axes, rows: Rows) -> None:
-    """Draw a line between the last epoch of phase 1 and the first of phase 2."""
+def _finish_epochs(axes: Axes, rows: Rows, title: str) -> None:
+    """Label the axis of the epochs and draw a line between the phases."""
+    epochs = [row["epoch"] for row in rows]
+    axes.set(title=title, xlabel="epoch", xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(fontsize=7)
     first = [row["epoch"] for row in rows if row["phase"] == 2]
     if first and len(first) < len(rows):
         axes.axvline(min(first) - 0.5, color=GREY, linestyle=":", linewidth=1)

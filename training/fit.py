@@ -22,8 +22,6 @@ from wbc.labels import CLASSES
 from wbc.nn.backbones import Backbone
 from wbc.run_record import TrainingRecord, versions, write_rows
 
-__all__ = ["TrainingRecord", "build_with", "train", "train_model"]
-
 Prepared = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Prepared images, padded to whole batches, and the labels without the padding."""
 
@@ -33,6 +31,7 @@ def train(
     *,
     resume: bool = False,
     backbone: Backbone | None = None,
+    build: Build | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainingRecord:
     """Train a classifier; write `model.keras`, `training.json`, `history.csv` and a report to `config.results_dir`.
@@ -41,27 +40,19 @@ def train(
         config: configuration of the run.
         resume: continue the run in `config.results_dir`, if there is one, after its last finished epoch.
         backbone: feature extractor instead of the configured one.
+        build: builds another network instead, with the output `main_out` and a layer `embedding` after its backbone.
+            The focus monitor needs the classifier's head: for another network `xai_sample_count` must be 0.
         callbacks: further Keras callbacks for both phases.
 
     Raises:
         InvalidParameter: the folder has a run and `resume` is false, or the run has another configuration.
         DataError: the folders of the data set do not have the expected layout.
     """
-    return train_model(config, build_with(backbone), resume=resume, callbacks=callbacks)
-
-
-def train_model(
-    config: TrainingConfig, build: Build, *, resume: bool = False, callbacks: Sequence[keras.callbacks.Callback] = ()
-) -> TrainingRecord:
-    """Train any network with the output `main_out` and a layer `embedding` after its backbone, like `train`.
-
-    The focus monitor needs the classifier's head: for another network `xai_sample_count` must be 0.
-    """
     folder = config.results_dir
     state = _start_or_resume(config, resume)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / "config.yaml")
-    setup = prepare(config, build)
+    setup = prepare(config, build or build_with(backbone))
     data, preprocessor, model = setup.data, setup.preprocessor, setup.model
     images = prepare_all(data.val, preprocessor, config.img_size, cache=setup.cache, workers=config.workers)
     val = (pad_to_batches(images, config.batch_size), data.val.labels)
@@ -70,7 +61,7 @@ def train_model(
         sample = FocusSample.of(data.val, config.xai_sample_count, preprocessor, config.img_size, setup.cache)
     part = trained_part(model, config)
     if checkpoint.exists(folder):
-        checkpoint.load_model(folder, model)
+        checkpoint.load(folder, "model", model.variables)
     for phase in (1, 2):
         if phase < state.phase:
             continue
@@ -125,7 +116,7 @@ def _run_phase(
     batches = setup.batches(phase)
     compile_phase(part, config, peak, epochs * len(batches), setup.data.train.counts.tolist())
     if state.phase_epoch:
-        checkpoint.load_optimizer(config.results_dir, part.optimizer)
+        checkpoint.load(config.results_dir, "optimizer", part.optimizer.variables)
     monitor = None
     if sample is not None:
         monitor = XAIFocusMonitor(

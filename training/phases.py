@@ -39,10 +39,8 @@ def set_trainable(model: keras.Model, phase: int, config: TrainingConfig) -> Non
     start = 0
     if config.unfreeze_from is not None:
         if config.unfreeze_from not in names:
-            last = ", ".join(names[-5:])
-            raise InvalidParameter(
-                f"unfreeze_from={config.unfreeze_from!r} is not a layer of the backbone; the last ones are {last}"
-            )
+            message = f"unfreeze_from={config.unfreeze_from!r} is not a layer of the backbone"
+            raise InvalidParameter(f"{message}; the last ones are {', '.join(names[-5:])}")
         start = names.index(config.unfreeze_from)
     for index, layer in enumerate(layers):
         norm = isinstance(layer, keras.layers.BatchNormalization)
@@ -50,12 +48,7 @@ def set_trainable(model: keras.Model, phase: int, config: TrainingConfig) -> Non
 
 
 def main_loss(config: TrainingConfig, counts: list[int]) -> keras.losses.Loss:
-    """Return the loss of the main head.
-
-    Args:
-        config: configuration of the run.
-        counts: training images per class, for balanced weights.
-    """
+    """Return the loss of the main head; `counts` is the number of training images per class, for balanced weights."""
     if config.main_loss == "focal":
         weights = parse_class_weights(config.focal_class_weights, counts)
         return WBCFocalLoss(class_weights=weights, label_smoothing=config.label_smoothing)

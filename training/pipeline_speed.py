@@ -25,33 +25,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PipelineSpeed:
-    """Throughputs in images per second; the single steps use one thread, the pipeline uses all.
+    """Throughputs in images per second; the single steps use one thread, the pipeline uses all."""
 
-    Attributes:
-        decode: decoding a file, without the cache.
-        load: reading a decoded image from the cache.
-        augment: augmentation.
-        prepare: framing, normalisation and filter.
-        pipeline_cold: the whole pipeline with an empty cache, without the network.
-        pipeline: the whole pipeline with a filled cache, without the network.
-        step: training steps of phase 2, with the pipeline.
-        load_share: loading time of a step's images, as a share of the step.
-        pipeline_share: pipeline time of a step's images, as a share of the step; below 1 the network is the bottleneck.
-        threads: threads of the pipeline.
-        images: number of images that were measured.
-    """
-
-    decode: float
-    load: float
+    decode: float  # without the cache
+    load: float  # a decoded image from the cache
     augment: float
-    prepare: float
-    pipeline_cold: float
-    pipeline: float
-    step: float
-    load_share: float
-    pipeline_share: float
+    prepare: float  # framing, normalisation and filter
+    pipeline_cold: float  # with an empty cache, without the network
+    pipeline: float  # with a filled cache, without the network
+    step: float  # training steps of phase 2, with the pipeline
+    load_share: float  # loading time as a share of a step
+    pipeline_share: float  # pipeline time as a share of a step; below 1 the network is the bottleneck
     threads: int
-    images: int
+    images: int  # number of measured images
 
 
 def measure_pipeline(config: TrainingConfig, build: Build, *, steps: int = 10) -> PipelineSpeed:

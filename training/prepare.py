@@ -11,13 +11,13 @@ import cv2
 import keras
 import numpy as np
 
-from training.batches import AUX, MAIN, AugmentedBatches, Targets
+from training.batches import AUX, MAIN, AugmentedBatches
 from training.config import TrainingConfig
 from training.phases import set_trainable
 from wbc.data.cache import ImageCache
 from wbc.data.dataset import Split, TrainingData, cores, load_data
 from wbc.errors import InvalidParameter
-from wbc.labels import CLASSES, index_of
+from wbc.labels import CLASSES
 from wbc.nn.backbones import BACKBONES, Backbone
 from wbc.nn.classifier import build_classifier, load_backbone_weights
 from wbc.preprocessing.pipeline import Preprocessing, Preprocessor
@@ -41,26 +41,8 @@ class Setup:
 
     def batches(self, phase: int) -> AugmentedBatches:
         """Return the training batches of a phase."""
-        config = self.config
-        return AugmentedBatches(
-            self.data.train,
-            self.preprocessor,
-            size=config.img_size,
-            batch_size=config.batch_size,
-            epoch_size=config.epoch_size or len(self.data.train.paths),
-            balance=config.balance,
-            source_balance=config.source_balance,
-            recipe=config.recipe,
-            ramp_epochs=config.augmentation_ramp * config.phase2_epochs if phase == 2 else 0.0,
-            seed=(config.seed, phase),
-            targets=Targets(
-                aux=not config.disable_aux_binary_head and AUX in self.model.output,
-                positive=index_of(config.aux_positive_class),
-                negative=index_of(config.aux_negative_class),
-            ),
-            cache=self.cache,
-            workers=config.workers,
-        )
+        aux = AUX in self.model.output
+        return AugmentedBatches(self.data.train, self.preprocessor, self.config, phase, aux=aux, cache=self.cache)
 
 
 def build_with(backbone: Backbone | None = None) -> Build:

@@ -14,50 +14,7 @@ from wbc.labels import CLASSES
 from wbc.run_record import TrainingRecord, write_rows
 from wbc.tables import Table
 
-PAGE = """\
-{% macro cells(rows) %}
-{% for row in rows %}<tr>{% for value in row -%}
-<td{% if value is number and value is not boolean %} class=number{% endif %}>{{ value }}</td>
-{%- endfor %}</tr>
-{% endfor %}{% endmacro %}
-<!doctype html><html lang="en"><meta charset="utf-8"><title>Training run</title>
-<style>body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.15rem .7rem;border-bottom:1px solid #ddd;text-align:left}
-td.number{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}
-.warning{border-left:4px solid #d55e00;background:#fff4ec;padding:.5rem 1rem}</style>
-<h1>Training run</h1>
-{% for phase, reason in record.stops.items() -%}
-<p class="warning">Phase {{ phase }} ended early: {{ reason }}.</p>
-{% endfor -%}
-<table>{{ cells(result.items()) }}</table>
-<p>The epoch was selected on the validation split, so its validation scores are optimistic. They do not apply to other
-devices.</p>
-<h2>History</h2>
-<img src="history.png" alt="loss and accuracy by epoch">
-<h2>Focus</h2>
-{% if focus -%}
-<img src="focus.png" alt="focus ratio, coverage and lift by epoch">
-<p>Last check, epoch {{ focus.epoch }}: ratio {{ "%.3f" % focus.focus }} (standard deviation
-{{ "%.3f" % focus.focus_spread }}), coverage {{ "%.3f" % focus.focus_coverage }}, lift {{ "%.3f" % focus.focus_lift }}.
-Two kinds of image have no ratio: no cell was found in {{ "%.0f" % (100 * focus.focus_invalid) }}% of the images, and
-{{ "%.0f" % (100 * focus.focus_empty) }}% had an empty map.</p>
-{% else -%}
-<p>The focus was not measured, or no image has a ratio.</p>
-{% endif -%}
-<h2>Data</h2>
-<table><tr>{% for name in columns %}<th>{{ name }}</th>{% endfor %}</tr>
-{{ cells(splits) }}</table>
-<img src="class_distribution.png" alt="images per class and split">
-<p>{{ record.unreadable | length }} unreadable files were left out.</p>
-{% if record.unreadable -%}
-<table><tr><th>file</th><th>reason</th></tr>{{ cells(record.unreadable.items()) }}</table>
-{% endif -%}
-<h2>Configuration</h2>
-<table>{{ cells(record.config.items()) }}</table>
-<h2>Versions</h2>
-<table>{{ cells(record.versions.items()) }}</table>
-</html>
-"""
+TEMPLATE = Path(__file__).with_name("report.html")
 
 
 def write(folder: Path, record: TrainingRecord, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -80,7 +37,7 @@ def write(folder: Path, record: TrainingRecord, rows: Sequence[Mapping[str, Any]
     if checks:
         figures.focus(rows, record.config["xai_focus_threshold"], folder / "focus.png")
     titles = ("training", "validation, held out of training" if record.val_held_out else "validation")
-    page = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
+    page = Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE.read_text())
     html = page.render(
         record=record,
         result=_result(record, rows),

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from training.augment import Recipe
 from training.batches import AUX, MAIN, AugmentedBatches, Targets, draw
 from training.callbacks import SetEpoch
+from training.config import TrainingConfig
 from wbc.data.cache import ImageCache
 from wbc.data.dataset import prepare_all, read_split
 from wbc.preprocessing.framing import Framing
@@ -22,17 +22,11 @@ def split(dataset):
     return read_split(dataset, "Train")
 
 
-def batches(split, **changes):
-    base = {
-        "size": 32,
-        "batch_size": 6,
-        "epoch_size": 20,
-        "balance": 0.0,
-        "recipe": Recipe("robust"),
-        "ramp_epochs": 0.0,
-        "seed": 3,
-    }
-    return AugmentedBatches(split, PREPROCESSOR, **{**base, **changes})
+BASE = {"img_size": 32, "batch_size": 6, "epoch_size": 20, "balance": 0.0, "source_balance": 0.0, "seed": 3}
+
+
+def batches(split, cache=None, kind=AugmentedBatches, **changes):
+    return kind(split, PREPROCESSOR, TrainingConfig(**{**BASE, **changes}), phase=2, cache=cache)
 
 
 def all_of(data):
@@ -66,13 +60,13 @@ def test_balance_draws_a_rare_class_more_often(split, balance, least, most):
     assert least <= (drawn == 0).sum() <= most
 
 
-def test_an_image_depends_on_seed_epoch_and_position_alone(split):
+def test_an_image_depends_on_seed_epoch_and_position_only(split):
     one, other = batches(split, workers=1), batches(split, workers=4)
     for data in (one, other):
         data.begin(2)
     reference = all_of(one)
     assert (all_of(other) == reference).all()
-    last = other[len(other) - 1][0]  # asked for out of order
+    last = other[len(other) - 1][0]  # out of order
     assert (last == reference[-6:]).all()
     other.begin(3)
     assert (all_of(other) != reference).any()
@@ -98,20 +92,20 @@ def test_the_incomplete_batch_is_dropped_and_a_small_epoch_is_one_batch(split):
 
 def test_without_augmentation_the_images_are_the_prepared_ones(split, tmp_path):
     cache = ImageCache(tmp_path)
-    data = batches(split, recipe=Recipe("none"), cache=cache)
+    data = batches(split, augmentation="none", cache=cache)
     expected = prepare_all(split, PREPROCESSOR, 32)
     assert (all_of(data) == expected[data.order[:18]]).all()
     folders = sorted(path.name for path in tmp_path.iterdir())
     assert "decoded" in folders
-    assert len(folders) == 2  # prepared ones are kept too, as no augmentation stands before the filter
+    assert len(folders) == 2  # prepared ones are cached too, because there is no augmentation
 
 
 def test_an_augmented_image_is_not_kept_prepared(split, tmp_path):
-    all_of(batches(split, recipe=Recipe("published"), cache=ImageCache(tmp_path)))
+    all_of(batches(split, augmentation="published", cache=ImageCache(tmp_path)))
     assert [path.name for path in tmp_path.iterdir()] == ["decoded"]
 
 
-def test_the_auxiliary_head_learns_from_its_two_classes_alone():
+def test_the_auxiliary_head_learns_from_its_two_classes_only():
     wanted, weights = Targets(positive=4, negative=2)(np.arange(5))
     assert wanted[MAIN].tolist() == np.eye(5).tolist()
     assert wanted[AUX].ravel().tolist() == [0, 0, 0, 0, 1]
@@ -124,7 +118,7 @@ def test_the_auxiliary_head_learns_from_its_two_classes_alone():
 
 
 def test_the_ramp_rises_from_a_half(split):
-    data = batches(split, ramp_epochs=4.0)
+    data = batches(split, augmentation_ramp=1.0, phase2_epochs=4)
     assert [data.ramp(epoch) for epoch in (0, 2, 4, 9)] == [0.5, 0.75, 1.0, 1.0]
     assert batches(split).ramp(0) == 1.0
 
@@ -151,17 +145,7 @@ def test_fit_sees_the_batches_in_order_and_of_the_right_epoch(split):
             seen.append(float(data[0][0, 0]))
             return {"loss": 0.0}
 
-    data = Recording(
-        split,
-        PREPROCESSOR,
-        size=32,
-        batch_size=6,
-        epoch_size=20,
-        balance=0.0,
-        recipe=Recipe("none"),
-        ramp_epochs=0.0,
-        seed=3,
-    )
+    data = batches(split, kind=Recording, augmentation="none")
     net = Net()
     net.compile("sgd", "mse", run_eagerly=True)
     net.fit(data, initial_epoch=1, epochs=4, callbacks=[SetEpoch(data)], shuffle=False, verbose=0)
