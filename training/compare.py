@@ -18,10 +18,10 @@ from training.backbones import ARCHITECTURES, build_checked
 from training.batches import MAIN
 from training.config import TrainingConfig
 from training.fit import train
-from wbc import markdown
 from wbc.data.dataset import cores
 from wbc.errors import InvalidParameter
 from wbc.run_record import TrainingRecord, write_rows
+from wbc.tables import Table
 
 log = logging.getLogger("wbc.training")
 
@@ -127,7 +127,7 @@ def table(rows: Sequence[Compared]) -> str:
     ]
     first = rows[0]
     return (
-        f"{markdown.table(head, lines)}\n\n{first.train_images} training images at {first.image_size} px, "
+        f"{Table(head, lines).markdown()}\n\n{first.train_images} training images at {first.image_size} px, "
         f"{first.epochs} epochs, one seed. Milliseconds per image: batch size 1, after warm-up, median of 20.\n"
     )
 
