@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from wbc.atomic import replaced_atomically
 from wbc.bundle import Bundle
 from wbc.errors import DataError
 from wbc.machine import Machine
@@ -205,9 +206,8 @@ def find_best_batch(forward: dict[int, Spread]) -> tuple[int, float]:
 def write(result: Measured, path: Path) -> None:
     """Write a result as JSON, replacing the file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"new.{path.name}")
-    new.write_text(result.model_dump_json(indent=2) + "\n")
-    new.replace(path)
+    with replaced_atomically(path) as new:
+        new.write_text(result.model_dump_json(indent=2) + "\n")
 
 
 def read(kind: type[R], path: Path) -> R | None:

@@ -18,6 +18,7 @@ from evaluation.predictions import Predictions, predict_one
 from evaluation.rejection import Rejection, UnknownResult, measure_detection, share
 from wbc.analyzer import Analyzer
 from wbc.data.dataset import Split
+from wbc.data.sampling import evenly_spaced
 from wbc.errors import DataError
 from wbc.images import SUFFIXES, decode, encode_png
 
@@ -44,7 +45,7 @@ def read_unknown(folder: Path, limit: int = 0) -> list[Split]:
         if not files:
             raise DataError(f"no image in {kind}")
         if limit and len(files) > limit:
-            files = [files[i] for i in np.linspace(0, len(files) - 1, limit).astype(int)]
+            files = [files[i] for i in evenly_spaced(len(files), limit)]
         splits.append(Split(kind.name, tuple(files), np.full(len(files), UNKNOWN)))
     return splits
 

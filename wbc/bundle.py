@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from wbc.adaptation.cell_size import CellSize
 from wbc.adaptation.review import ReviewThresholds
 from wbc.adaptation.tta import Mode
+from wbc.atomic import replaced_atomically
 from wbc.errors import BundleCorrupted, BundleMismatch, BundleMissing
 from wbc.labels import CLASSES
 from wbc.preprocessing.pipeline import Preprocessing, Preprocessor, probe
@@ -209,6 +210,5 @@ def sha256(path: Path) -> str:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write `manifest.json` into the folder of a bundle atomically."""
-    new = path / f"new.{MANIFEST}"
-    new.write_text(json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
-    new.replace(path / MANIFEST)
+    with replaced_atomically(path / MANIFEST) as new:
+        new.write_text(json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")

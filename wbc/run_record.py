@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from wbc.atomic import replaced_atomically
 from wbc.machine import package_versions
 from wbc.preprocessing.pipeline import Preprocessing
 
@@ -78,9 +78,7 @@ def versions(backend: str) -> dict[str, str]:
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """A CSV file with a column for every key that any row has; replaced in one step."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with new.open("w", newline="") as out:
+    with replaced_atomically(path) as new, new.open("w", newline="") as out:
         writer = csv.DictWriter(out, columns)
         writer.writeheader()
         writer.writerows(rows)
-    new.replace(path)

@@ -24,6 +24,7 @@ from evaluation.saliency.randomisation import closed_form_maps, measure_randomis
 from evaluation.saliency.sample import Sample, classify, draw, load_without_tta
 from evaluation.saliency.swaps import swap_backgrounds
 from wbc.analyzer import Analyzer
+from wbc.atomic import replaced_atomically
 from wbc.data.dataset import VAL, domains, split_names
 from wbc.errors import DataError
 from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of the saved model
@@ -129,9 +130,8 @@ def failures(results: dict[str, Any]) -> list[str]:
 def write(results: dict[str, Any], path: Path) -> None:
     """Write the results as JSON, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"new.{path.name}")
-    new.write_bytes(to_json(results, indent=2) + b"\n")
-    new.replace(path)
+    with replaced_atomically(path) as new:
+        new.write_bytes(to_json(results, indent=2) + b"\n")
 
 
 def read(path: Path) -> dict[str, Any]:
