@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("wbc", "training", "evaluation", "export", "benchmarks")
 
 LAYERS = (
-    ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.machine", "wbc.cpu", "wbc.logs", "wbc.process"),
+    ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.cpu", "wbc.logs", "wbc.process"),
+    ("wbc.machine",),
     ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.markdown"),
     ("wbc.explain", "wbc.files", "wbc.run_record"),
     ("wbc.bundle", "wbc.data"),
