@@ -6,6 +6,7 @@ import ast
 import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ PACKAGES = ("wbc", "training", "evaluation", "export", "benchmarks")
 
 LAYERS = (
     ("wbc.labels", "wbc.errors", "wbc.settings", "wbc.cpu", "wbc.logs", "wbc.process", "wbc.atomic"),
-    ("wbc.machine", "wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.tables"),
+    ("wbc.machine",),
+    ("wbc.images", "wbc.preprocessing", "wbc.adaptation", "wbc.nn", "wbc.differential", "wbc.tables"),
     ("wbc.explain", "wbc.files", "wbc.run_record"),
     ("wbc.bundle", "wbc.data"),
     ("wbc.inference", "wbc.saliency"),
@@ -248,3 +250,14 @@ class Outer:
     assert layer_of("wbc.cli.gradcam.gradcam") == layer_of("wbc.cli") == layer_of("wbc.http")
     assert layer_of("wbc.saliency.focus") == layer_of("wbc.inference")
     assert layer_of("wbc.unknown") is None
+
+
+def test_there_is_no_import_circle(imports: list[Import]) -> None:
+    modules = {module_of(str(path.relative_to(ROOT))).removesuffix(".__init__") for path in sources()}
+    needed: dict[str, set[str]] = {module: set() for module in modules}
+    for one in imports:
+        if not one.for_types and not one.function:
+            found = {one.module, one.module.rpartition(".")[0]} & modules
+            importer = module_of(one.file).removesuffix(".__init__")
+            needed[importer] |= {max(found, key=len)} - {importer} if found else set()
+    TopologicalSorter(needed).prepare()  # raises CycleError with the modules of a circle

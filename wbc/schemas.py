@@ -18,6 +18,7 @@ from wbc.analysis import Analysis
 from wbc.analyzer import Analyzer
 from wbc.bundle import Bundle
 from wbc.differential import Share, differential
+from wbc.errors import WBCError
 from wbc.explain.report import Report
 from wbc.images import encode_png
 from wbc.labels import CLASSES
@@ -43,6 +44,8 @@ class Review(BaseModel):
 
 class FocusValues(BaseModel):
     """Foreground focus of the activation map (see `wbc.saliency.focus`); null without a valid mask."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     valid: bool
     ratio: float | None
@@ -116,12 +119,7 @@ class Prediction(BaseModel):
             report=report,
             runner_up=RunnerUp(label=analysis.runner_up, probability=analysis.probability(analysis.runner_up)),
             review=Review(needed=bool(analysis.review), reasons=list(analysis.review)),
-            focus=FocusValues(
-                valid=analysis.focus.valid,
-                ratio=analysis.focus.ratio,
-                coverage=analysis.focus.coverage,
-                lift=analysis.focus.lift,
-            ),
+            focus=FocusValues.model_validate(analysis.focus),
             diameter_in_red_cells=None if math.isnan(diameter) else round(diameter, 3),
             model=model,
             request_id=request_id,
@@ -175,6 +173,11 @@ class ErrorAnswer(BaseModel):
 
     error: str = Field(description="error message for people")
     code: str = Field(description="stable code for programs")
+
+    @classmethod
+    def of(cls, error: WBCError) -> Self:
+        """Describe an error."""
+        return cls(error=str(error), code=error.code)
 
 
 class FilePrediction(BaseModel):

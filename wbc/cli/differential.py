@@ -45,7 +45,7 @@ def differential(folder: Path, bundle: Path | None, form: str, output: Path | No
     results: list[FilePrediction | FileError] = []
     for index, (_, found) in enumerate(analyzer.analyze_many(files)):
         if isinstance(found, WBCError):
-            results.append(FileError(index=index, error=ErrorAnswer(error=str(found), code=found.code)))
+            results.append(FileError(index=index, error=ErrorAnswer.of(found)))
         else:
             results.append(FilePrediction(index=index, prediction=Prediction.of(found, model, str(index))))
     count = DifferentialAnswer.of(results)

@@ -44,7 +44,7 @@ def predict(
         name = printable(path)
         if isinstance(analysis, WBCError):
             failed = True
-            error = ErrorAnswer(error=str(analysis), code=analysis.code)
+            error = ErrorAnswer.of(analysis)
             results.append({"file": name, **error.model_dump()})
             click.echo(f"{name}: {error.error} [{error.code}]", err=True)
             continue

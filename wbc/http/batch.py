@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.datastructures import UploadFile
 
 from wbc.errors import DeadlineExceeded, NotReady, Overloaded, WBCError
-from wbc.http.responses import error_answer
-from wbc.schemas import FileError, FilePrediction, Prediction
+from wbc.schemas import ErrorAnswer, FileError, FilePrediction, Prediction
 
 log = logging.getLogger("wbc.requests")
 
@@ -38,10 +37,12 @@ async def predict_files(
             except (NotReady, Overloaded, DeadlineExceeded):
                 raise
             except WBCError as error:
-                return FileError(index=index, error=error_answer(error))
+                return FileError(index=index, error=ErrorAnswer.of(error))
             except Exception:  # an unexpected error must not affect the other files
                 log.exception("batch file failed", extra={"fields": {"request_id": request_id, "index": index}})
-                return FileError(index=index, error=error_answer(WBCError("internal error on this file; see the log")))
+                return FileError(
+                    index=index, error=ErrorAnswer.of(WBCError("internal error on this file; see the log"))
+                )
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -6,7 +6,7 @@ BentoML); the registries here only separate names.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -25,56 +25,32 @@ class EntryMetrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "wbc_requests", "Requests by route and HTTP status.", ["route", "status"], registry=registry
-        )
-        self._request_seconds = Histogram(
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
+        # The most recent value, not a sum over processes: the last value of a killed process must not remain.
+        gauge = partial(Gauge, registry=registry, multiprocess_mode="mostrecent")
+        self._requests = counter("wbc_requests", "Requests by route and HTTP status.", ["route", "status"])
+        self._request_seconds = histogram(
             "wbc_request_seconds",
             "Time from the first line of a request to its response.",
             ["route"],
             buckets=REQUEST_BUCKETS_S,
-            registry=registry,
         )
-        # The most recent value, not a sum over processes: the last value of a killed process must not remain.
-        self._in_progress = Gauge(
-            "wbc_requests_in_progress",
-            "Requests in progress.",
-            registry=registry,
-            multiprocess_mode="mostrecent",
+        self._in_progress = gauge("wbc_requests_in_progress", "Requests in progress.")
+        self._model = gauge("wbc_model_info", "1 for the model that is served.", ["name", "version", "bundle_sha256"])
+        self._errors = counter("wbc_errors", "Error responses by code, including single files of a batch.", ["code"])
+        self._stage_seconds = histogram(
+            "wbc_stage_seconds", "Time of one stage of an image.", ["stage"], buckets=STAGE_BUCKETS_S
         )
-        self._model = Gauge(
-            "wbc_model_info",
-            "1 for the model that is served.",
-            ["name", "version", "bundle_sha256"],
-            registry=registry,
-            multiprocess_mode="mostrecent",
-        )
-        self._errors = Counter(
-            "wbc_errors",
-            "Error responses by code, including single files of a batch.",
-            ["code"],
-            registry=registry,
-        )
-        self._stage_seconds = Histogram(
-            "wbc_stage_seconds",
-            "Time of one stage of an image.",
-            ["stage"],
-            buckets=STAGE_BUCKETS_S,
-            registry=registry,
-        )
-        self._predictions = Counter("wbc_predictions", "Predictions by class.", ["class"], registry=registry)
-        self._confidence = Histogram(
+        self._predictions = counter("wbc_predictions", "Predictions by class.", ["class"])
+        self._confidence = histogram(
             "wbc_confidence_ratio",
             "Calibrated probability of the predicted class, 0 to 1.",
             ["class"],
             buckets=CONFIDENCE_BUCKETS,
-            registry=registry,
         )
-        self._flagged = Counter("wbc_predictions_flagged", "Predictions flagged for review.", registry=registry)
-        self._reasons = Counter(
-            "wbc_review_reasons", "Reasons for review; an image may have several.", ["reason"], registry=registry
-        )
-        self._reports = Counter("wbc_reports", "Reports by provider.", ["provider"], registry=registry)
+        self._flagged = counter("wbc_predictions_flagged", "Predictions flagged for review.")
+        self._reasons = counter("wbc_review_reasons", "Reasons for review; an image may have several.", ["reason"])
+        self._reports = counter("wbc_reports", "Reports by provider.", ["provider"])
         self._running = 0
 
     @cached_property

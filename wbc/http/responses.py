@@ -29,11 +29,6 @@ def json_answer(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(by_alias=True), media_type="application/json")
 
 
-def error_answer(error: WBCError) -> ErrorAnswer:
-    """Return the body of an error response."""
-    return ErrorAnswer(error=str(error), code=error.code)
-
-
 def error_response(error: WBCError) -> Response:
     """Return the response to a request that failed."""
     headers = {}
@@ -41,4 +36,4 @@ def error_response(error: WBCError) -> Response:
         headers["Retry-After"] = "1"
     if isinstance(error, UploadTimeout):
         headers["Connection"] = "close"  # the rest of the body may never come
-    return JSONResponse(error_answer(error).model_dump(), status_code=error.status, headers=headers)
+    return JSONResponse(ErrorAnswer.of(error).model_dump(), status_code=error.status, headers=headers)
