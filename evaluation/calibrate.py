@@ -84,13 +84,8 @@ def calibrate(bundle: Bundle, config: CalibrationConfig, settings: Settings | No
     least = {name: round(value, 4) for name, value in _least_quality(predictor, val).items()}
     review = ReviewThresholds(
         min_confidence=max(
-            *(
-                fit_min_confidence(
-                    confidence[val.split.source == source], correct[val.split.source == source], ACCEPTED_ERROR
-                )
-                for source in range(len(folders))
-            ),
-            bundle.manifest.training.left_out.get("min_confidence", 0.0) if bundle.manifest.training else 0.0,
+            fit_min_confidence(confidence[part], correct[part], ACCEPTED_ERROR)
+            for part in (val.split.source == number for number in range(len(folders)))
         ),
         max_distance=round(max_distance, 4),
         max_cells=fit_max_cells(val.cells),

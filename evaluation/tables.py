@@ -21,8 +21,6 @@ def show(*names: str) -> str:
     """Return tables of the shipped bundle's evaluation for a cog block, with empty lines around them."""
     tables = make_tables(read_evaluation(SHIPPED / EVALUATION))
     tables["left_out"] = list_left_out(json.loads((RESULTS / "left_out.json").read_text()))
-    recipes = (json.loads((RESULTS / name).read_text()) for name in ("ablation.json", "ablation_views.json"))
-    tables["recipes"] = list_recipes(*recipes)
     parts = [tables[name].markdown() if name in tables else "Not measured in the shipped evaluation." for name in names]
     return "\n" + "\n\n".join(parts) + "\n"
 
@@ -138,31 +136,21 @@ def list_rejection(rejection: Rejection) -> Table:
 
 
 def list_left_out(found: Mapping[str, Any]) -> Table:
-    """Return the scores on each training source of the runs without it, from a run's `left_out`."""
+    """Return the scores on each training source of the runs without it, one row per source, from a run's `left_out`."""
     rows = []
-    for row in found["sources"]:
-        corrected = row.get("cross_fitted", row)
-        name, recall = min(corrected["recall"].items(), key=lambda item: item[1])
-        seeds = found.get("summary", {}).get(row["source"], {})
-        rows.append(
-            (
-                row["source"],
-                row["images"],
-                _format_spread(seeds, "balanced_accuracy"),
-                _format_spread(seeds, "cross_fitted"),
-                f"{100 * row['val_balanced_accuracy']:.1f}",
-                f"{100 * corrected['val_balanced_accuracy']:.1f}",
-                f"{corrected['calibration_error']:.3f}",
-                f"{name} {100 * recall:.0f}",
-            )
-        )
-    columns = ("left out", "images", "three seeds", "corrected", "their mean", "corrected", "ECE", "lowest recall")
+    for source, summary in found["summary"].items():
+        runs = [row for row in found["sources"] if row["source"] == source]
+        errors = [run.get("cross_fitted", run)["calibration_error"] for run in runs]
+        recalls = {name: sum(run["recall"][name] for run in runs) / len(runs) for name in runs[0]["recall"]}
+        lowest = min(recalls, key=lambda name: recalls[name])
+        spreads = (_format_spread(summary, name) for name in ("balanced_accuracy", "cross_fitted"))
+        mean_error = sum(errors) / len(errors)
+        rows.append((source, len(runs), *spreads, f"{mean_error:.3f}", f"{lowest} {100 * recalls[lowest]:.0f}"))
     return Table(
-        columns,
+        ("left out", "seeds", "balanced accuracy", "corrected", "ECE", "lowest recall"),
         rows,
-        "Balanced accuracy in percent, over classes of ten or more images. Three seeds: mean and standard deviation. "
-        "Their mean: the network with the mean of their weights. Corrected: with temperature, class biases and cell "
-        "size fitted on the other sources; ECE and lowest recall are of the last.",
+        "Percent over classes of ten or more images, mean and standard deviation of the seeds. Corrected: with the "
+        "correction that is fitted on the other sources; the expected calibration error is of this one.",
     )
 
 
@@ -170,19 +158,6 @@ def _format_spread(summary: Mapping[str, float], name: str) -> str:
     if f"{name}_mean" not in summary:
         return "-"
     return f"{100 * summary[f'{name}_mean']:.1f} ± {100 * summary[f'{name}_sd']:.1f}"
-
-
-def list_recipes(found: Mapping[str, Any], views: Mapping[str, Any]) -> Table:
-    """Return the scores of recipes that each lack a step, on the sources that they left out, one row per recipe."""
-    scores: dict[str, dict[str, float]] = {}
-    for row in found["runs"]:
-        scores.setdefault(row["run"].rsplit("-", 1)[0], {})[row["source"]] = row["val_balanced_accuracy"]
-    reference = {row["source"]: row["val_balanced_accuracy"] for row in views["runs"]}
-    scores[f"reference, {views['views']} views"] = reference
-    rows = [
-        (name.replace("-", " "), *(f"{100 * row[source]:.1f}" for source in reference)) for name, row in scores.items()
-    ]
-    return Table(("recipe", *reference), rows, "Balanced accuracy in percent of one short run, on sources left out:")
 
 
 def list_ablation(steps: Sequence[AblationRow]) -> Table:

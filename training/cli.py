@@ -19,7 +19,6 @@ from wbc.settings import settings
 
 FILE, SHARE = click.Path(path_type=Path), click.FloatRange(0, 1)
 DATA_ROOT = click.option("--data-root", type=FILE, help="Folder of the splits.  [default: WBC_DATA_ROOT]")
-SEED_RUN = "Another such run, which is scored and not fitted on; may be repeated."
 LEFT_OUT = "Another run of the same recipe, and a source on which it was not trained; may be repeated."
 CONFIG_FILE = click.option("--config", "file", type=FILE, help="YAML or TOML file of settings; options override it.")
 
@@ -70,32 +69,23 @@ def average(runs: tuple[Path, ...], output: Path, start_share: float) -> None:
 @click.command("cross-fit")
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--left-out", "pairs", nargs=2, multiple=True, required=True, metavar="RUN SOURCE", help=LEFT_OUT)
-@click.option("--seed-run", "seeds", nargs=2, multiple=True, metavar="RUN SOURCE", help=SEED_RUN)
 @click.option("--output", required=True, type=FOLDER, help="Folder for the result.")
 @DATA_ROOT
-def cross_fit(
-    run: Path,
-    pairs: tuple[tuple[str, str], ...],
-    output: Path,
-    seeds: tuple[tuple[str, str], ...],
-    data_root: Path | None,
-) -> None:
-    """Fit the corrections for other devices and add the class biases to the head of RUN.
+def cross_fit(run: Path, pairs: tuple[tuple[str, str], ...], output: Path, data_root: Path | None) -> None:
+    """Fit the temperature and the use of the cell's size for other devices, and keep them with a copy of RUN.
 
     They are fitted on sources on which a run of the same recipe was not trained, so that they apply to new devices.
     """
     with plain_errors():
         from training.cross_fit import cross_fit as fit
 
-        left_out, further = ([(Path(other), source) for other, source in given] for given in (pairs, seeds))
-        found = fit(run, left_out, output, data_root or settings().data_root, further)
+        left_out = [(Path(other), source) for other, source in pairs]
+        found = fit(run, left_out, output, data_root or settings().data_root)
     for row in found["sources"]:
         after = row.get("cross_fitted", {}).get("val_balanced_accuracy")
-        shown = "" if after is None else f", with biases of the other sources {after:.4f}"
+        shown = "" if after is None else f", corrected by the other sources {after:.4f}"
         click.echo(f"{row['source']} by {row['run']}: balanced accuracy {row['val_balanced_accuracy']:.4f}{shown}")
-    click.echo(
-        f"{output / 'model.keras'}: temperature on other devices {found['temperature']:g}, biases {found['bias']}"
-    )
+    click.echo(f"{output}: temperature on other devices {found['temperature']:g}, cell size {found['cell_size']}")
 
 
 @click.command("left-out")

@@ -34,7 +34,7 @@ ENOUGH = 10
 """Images of a class from which it counts."""
 
 PENALTY = 0.02
-"""On the squared biases: a few hundred cells of two devices do not decide how frequent a class is on the next."""
+"""On the squared offset of the cell's size: which of both classes is more frequent differs by device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +52,20 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
-    """Corrections of a run's logits on a device that it was not trained on.
+class Correction:
+    """Correction of a run's logits on a device on which it was not trained.
 
     Attributes:
-        temperature: divides them.
-        bias: float64 (5,), added to the divided logits; its sum is 0.
-        cell_size: added to the logits.
+        temperature: divides the logits.
+        cell_size: shift of the logits before that.
     """
 
     temperature: float
-    bias: NDArray[np.float64]
     cell_size: CellSize
 
     def __call__(self, part: LeftOut) -> NDArray[np.float64]:
-        """Return the shifted logits, (N, 5)."""
-        return (part.logits + self.cell_size.shift(part.diameters)) / self.temperature + self.bias
+        """Return the corrected logits, (N, 5)."""
+        return (part.logits + self.cell_size.shift(part.diameters)) / self.temperature
 
 
 def score_left_out(run: Path, source: str, data_root: Path, cache: ImageCache, mode: tta.Mode = "none") -> LeftOut:
@@ -95,26 +93,27 @@ def _diameters(split: Split, spec: Preprocessing, cache: ImageCache) -> NDArray[
         return np.array(list(found))
 
 
-def fit_shift(parts: Sequence[LeftOut]) -> Shift:
-    """Fit the corrections of least cross-entropy; sources weigh alike, and so do the classes of each."""
+def fit_correction(parts: Sequence[LeftOut]) -> Correction:
+    """Fit the correction of least cross-entropy; sources weigh alike, and so do the classes of each.
+
+    Class biases are not fitted: on the sources left out they lost more than they gained (docs/decisions/0006).
+    """
     logits = np.concatenate([part.logits for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     diameters = np.concatenate([part.diameters for part in parts])
     size = np.stack([CellSize.log_diameter(diameters), ~np.isnan(diameters)], axis=1).astype(np.float64)
-    weights = np.concatenate([_weights(part.labels) for part in parts]) / len(parts)
-    count = len(CLASSES)
+    share = {source: sum(part.source == source for part in parts) for source in {part.source for part in parts}}
+    weights = np.concatenate([_weights(part.labels) / share[part.source] for part in parts]) / len(share)
 
     def loss(values: NDArray[np.float64]) -> float:
-        bias, by_size = values[1 : 1 + count] - values[1 : 1 + count].mean(), values[1 + count :]
-        scaled = logits / np.exp(values[0]) + bias + (size @ by_size)[:, None] * DIRECTION
+        scaled = logits / np.exp(values[0]) + (size @ values[1:])[:, None] * DIRECTION
         chosen = scaled[np.arange(len(labels)), labels]
-        return float(weights @ (logsumexp(scaled, axis=1) - chosen) + PENALTY * (bias @ bias + by_size[1] ** 2))
+        return float(weights @ (logsumexp(scaled, axis=1) - chosen) + PENALTY * values[2] ** 2)
 
-    free = [(None, None)] * (1 + count)
-    found = minimize(loss, np.zeros(3 + count), method="L-BFGS-B", bounds=[*free, (0, None), (None, None)]).x
-    temperature, bias = float(np.exp(found[0])), found[1 : 1 + count]
-    slope, offset = temperature * found[1 + count :]
-    return Shift(temperature, bias - bias.mean(), CellSize(slope=round(slope, 5), offset=round(offset, 5)))
+    found = minimize(loss, np.zeros(3), method="L-BFGS-B", bounds=[(None, None), (0, None), (None, None)]).x
+    temperature = float(np.exp(found[0]))
+    slope, offset = temperature * found[1:]
+    return Correction(round(temperature, 5), CellSize(slope=round(slope, 5), offset=round(offset, 5)))
 
 
 def _counting(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -130,17 +129,17 @@ def _weights(labels: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def score_parts(parts: Sequence[LeftOut], fitted: Sequence[LeftOut]) -> list[dict[str, Any]]:
-    """Scores of each left-out source, as predicted and with the temperature and biases of the other sources.
+    """Scores of each left-out source, as predicted and with the correction of the other sources.
 
     Args:
         parts: what is scored.
-        fitted: what temperature and biases are fitted on; none of the same source is used for a part.
+        fitted: what the correction is fitted on; none of the same source is used for a part.
     """
     rows = []
     for part in parts:
         row = {"run": part.run, "source": part.source, "images": len(part.labels)} | _scores(part.logits, part.labels)
         if others := [other for other in fitted if other.source != part.source]:
-            row["cross_fitted"] = _scores(fit_shift(others)(part), part.labels)
+            row["cross_fitted"] = _scores(fit_correction(others)(part), part.labels)
         rows.append(row)
     return rows
 
@@ -196,24 +195,18 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
-def cross_fit(
-    run: Path,
-    left_out: Sequence[tuple[Path, str]],
-    output: Path,
-    data_root: Path,
-    seeds: Sequence[tuple[Path, str]] = (),
-) -> dict[str, Any]:
-    """Shift the head's biases of a run by what its siblings needed on the sources that they left out.
+def cross_fit(run: Path, left_out: Sequence[tuple[Path, str]], output: Path, data_root: Path) -> dict[str, Any]:
+    """Fit the correction for other devices on the sources that other runs left out, and keep it with a run.
 
-    Writes `output` as a run of its own: `model.keras`, whose logits hold the biases, and `training.json`, whose
-    `left_out` holds the temperature for other devices and all scores.
+    Writes `output` as a run of its own: the model of `run`, and `training.json`, whose `left_out` holds the correction
+    and all scores.
 
     Args:
         run: results folder of the run on all sources.
-        left_out: results folders of runs of the same recipe, each with a source that it was not trained on.
+        left_out: results folders of runs of the same recipe, of one or several seeds, each with a source on which it
+            was not trained.
         output: folder for the new run.
         data_root: folder of the splits.
-        seeds: further such runs, which are scored and not fitted on: the seeds behind averaged runs.
 
     Returns:
         What `left_out` holds.
@@ -226,27 +219,19 @@ def cross_fit(
     record = TrainingRecord.model_validate_json((run / "training.json").read_bytes())
     cache = ImageCache(Path(record.config["cache_dir"]) if record.config.get("cache_dir") else None)
     parts = [score_left_out(path, source, data_root, cache) for path, source in left_out]
-    shift = fit_shift(parts)
+    correction = fit_correction(parts)
     rows = score_parts(parts, parts)
-    by_seed = score_parts([score_left_out(path, source, data_root, cache) for path, source in seeds], parts)
     found = {
-        "temperature": round(shift.temperature, 5),
-        "bias": dict(zip(CLASSES, shift.bias.round(5).tolist(), strict=True)),
-        "cell_size": shift.cell_size.model_dump(),
-        "min_confidence": max(row.get("cross_fitted", row)["min_confidence"] for row in rows),
+        "temperature": correction.temperature,
+        "cell_size": correction.cell_size.model_dump(),
         "sources": rows,
-        "seeds": by_seed,
-        "summary": summarise(by_seed or rows),
+        "summary": summarise(rows),
     }
     output.mkdir(parents=True, exist_ok=True)
-    model = keras.saving.load_model(run / "model.keras", compile=False)
-    head = model.get_layer(MAIN)
-    kernel, start = head.get_weights()
-    head.set_weights([kernel, start + (shift.temperature * shift.bias).astype(np.float32)])
-    model.save(output / "model.keras")
-    for name in ("history.csv", "config.yaml"):
-        shutil.copyfile(run / name, output / name)
-    shifted = record.model_copy(update={"left_out": found})
-    (output / "training.json").write_text(shifted.model_dump_json(indent=2) + "\n")
+    for name in ("model.keras", "config.yaml", "history.csv"):
+        if (run / name).is_file():  # an averaged run has no history
+            shutil.copyfile(run / name, output / name)
+    corrected = record.model_copy(update={"left_out": found})
+    (output / "training.json").write_text(corrected.model_dump_json(indent=2) + "\n")
     (output / "left_out.json").write_text(json.dumps(found, indent=2) + "\n")
     return found
