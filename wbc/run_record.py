@@ -37,8 +37,8 @@ class TrainingSummary(BaseModel):
         parameters: weights of the model, statistics of batch norm included.
         averaged: the runs whose mean the weights are, with the seed and the scores of each; empty for a single run.
         start_share: share in that mean of the weights that the runs began with.
-        left_out: scores of the recipe on sources that it was not trained on, with the temperature and class biases
-            fitted there; empty where that was not done.
+        left_out: scores of the recipe on sources on which it was not trained, with the correction fitted there; empty
+            if that was not done.
     """
 
     config: dict[str, Any]

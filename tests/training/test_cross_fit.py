@@ -43,7 +43,7 @@ def test_the_correction_is_found() -> None:
     assert right(found, parts[0]) > right(without, plain[0])
 
 
-def test_a_source_is_scored_with_the_biases_of_the_others() -> None:
+def test_a_source_is_scored_with_the_correction_of_the_others() -> None:
     parts = [part("a", SHIFT, 0), part("b", SHIFT, 1)]
     rows = score_parts(parts, parts)
     for row in rows:
