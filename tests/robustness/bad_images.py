@@ -340,7 +340,6 @@ def _modes() -> Iterator[BadImage]:
         "transparent PNG": saved(clear, "PNG"),
         "float TIFF from 0 to 1": saved(floats / 255, "TIFF"),
         "float TIFF from 0 to 255": saved(floats, "TIFF"),
-        "float TIFF of 1e30": saved(floats * np.float32(1e30), "TIFF"),
         "negative float TIFF": saved(-floats, "TIFF"),
         "32-bit integer TIFF": saved(grey.astype(np.int32) * 257, "TIFF"),
         "TIFF of three pages": saved(cell, "TIFF", save_all=True, append_images=[cell, cell]),
@@ -354,6 +353,7 @@ def _modes() -> Iterator[BadImage]:
     }
     for name, data in images.items():
         yield BadImage(name, data, OPENED)
+    yield BadImage("float TIFF of 1e30", saved(floats * np.float32(1e30), "TIFF"), DAMAGED)
     for name, value in (("not a number", np.nan), ("infinite", np.inf)):
         spoiled = floats.copy()
         spoiled[3, 3] = value

@@ -61,7 +61,7 @@ def test_the_mean_of_two_runs_is_a_run_with_the_mean_of_their_weights(seeds, tmp
 def test_the_mean_of_a_run_with_itself_scores_as_the_run(seeds, tmp_path):
     record = average_runs([seeds[0], seeds[0]], tmp_path / "same")
     # Its batch statistics are estimated again, on more batches than the run's.
-    assert record.val_loss == pytest.approx(record.averaged[0]["val_loss"], abs=0.5)
+    assert record.val_loss < record.averaged[0]["val_loss"] + 0.1
 
 
 def test_what_cannot_be_averaged_is_refused(seeds, tmp_path):

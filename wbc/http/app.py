@@ -15,7 +15,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
 
 from wbc.errors import WBCError
 from wbc.http.admission import Admission
@@ -70,10 +71,11 @@ def create_app(engine: Callable[[], Engine], settings: Settings, metrics: EntryM
         middleware.append(cors)
     paths = {route.endpoint: route.path for route in routes}
     middleware.append(Middleware(RequestLogMiddleware, metrics=metrics or EntryMetrics(), routes=paths))
-    handlers = {WBCError: _handle_wbc_error, HTTPException: _handle_http_exception}
-    app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
-    app.router.redirect_slashes = False
-    return app
+    return Starlette(
+        routes=[*routes, Route("/{path:path}", _NotFound(routes))],
+        middleware=middleware,
+        exception_handlers={WBCError: _handle_wbc_error, HTTPException: _handle_http_exception},
+    )
 
 
 class _Api:
@@ -146,13 +148,33 @@ class _Api:
         return record, engine
 
 
+class _NotFound:
+    """Responds to unknown paths and methods with the error schema."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self.routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        methods = [
+            method
+            for route in self.routes
+            if route.matches(scope)[0] is Match.PARTIAL
+            for method in route.methods or ()
+        ]
+        if methods:
+            allowed = ", ".join(sorted(methods))
+            raise HTTPException(405, f"method {scope['method'][:20]} not allowed; use {allowed}", {"Allow": allowed})
+        raise HTTPException(404, f"path {scope['path'][:100]!r} not found; see /openapi.json for all paths")
+
+
 async def _send_page(_: Request) -> Response:
     return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
 
 
 async def _send_file(request: Request) -> Response:
-    if (name := request.path_params["name"]) not in FILES:
-        raise HTTPException(404)
+    name = request.path_params["name"]
+    if name not in FILES:
+        raise HTTPException(404, f"file {name[:100]!r} not found")
     return FileResponse(WEB / name, headers=PAGE_HEADERS)
 
 
@@ -164,12 +186,7 @@ async def _handle_wbc_error(request: Request, error: Exception) -> Response:
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code, message, headers = "invalid_request", error.detail, dict(error.headers or {})
-    if error.status_code == 404:
-        code, message = "not_found", f"path {request.scope['path'][:100]!r} not found; see /openapi.json for all paths"
-    elif error.status_code == 405:
-        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
-        code, message = "method_not_allowed", f"method {request.method[:20]} not allowed; use {headers['Allow']}"
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
     RequestRecord.of(request).add_error(code)
-    answer = ErrorAnswer(error=message, code=code)
-    return JSONResponse(answer.model_dump(), status_code=error.status_code, headers=headers)
+    answer = ErrorAnswer(error=error.detail, code=code)
+    return JSONResponse(answer.model_dump(), status_code=error.status_code, headers=error.headers)
