@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 from evaluation.metrics import Metrics
-from evaluation.reliability import Bins
+from wbc.adaptation.calibration import Bins
 from wbc.labels import CLASSES
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"  # Okabe and Ito 2008: distinct with any colour vision

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from scipy.special import logsumexp
 from training.batches import MAIN
 from training.scores import scores
 from wbc.adaptation import tta
-from wbc.adaptation.calibration import expected_calibration_error, probabilities
+from wbc.adaptation.calibration import bin_by_confidence, probabilities
 from wbc.adaptation.cell_size import DIRECTION, CellSize
 from wbc.adaptation.review import ACCEPTED_ERROR, fit_min_confidence
 from wbc.data.cache import ImageCache
-from wbc.data.dataset import Split, cores, prepare_all, read_split
+from wbc.data.dataset import cores, prepare_all, read_split
 from wbc.errors import InvalidParameter
 from wbc.labels import CLASSES
 from wbc.nn import classifier as _layers  # noqa: F401 - registers the layers of the saved models
@@ -83,14 +84,18 @@ def score_left_out(run: Path, source: str, data_root: Path, cache: ImageCache, m
     views = np.stack([tta.views(image, mode) for image in images])
     logits = model.predict(views.reshape(-1, *views.shape[2:]), batch_size=64, verbose=0)[MAIN]
     logits = np.asarray(logits, np.float64).reshape(len(images), -1, len(CLASSES)).mean(axis=1)
-    return LeftOut(run.name, source, logits, split.labels, _diameters(split, record.preprocessing, cache))
+    return LeftOut(
+        run.name, source, logits, split.labels, _diameters(data_root, source, record.preprocessing.white_balance, cache)
+    )
 
 
-def _diameters(split: Split, spec: Preprocessing, cache: ImageCache) -> NDArray[np.float64]:
-    preprocessor = Preprocessor(spec, ruler=True)
+@cache
+def _diameters(data_root: Path, source: str, white_balance: bool, cache: ImageCache) -> NDArray[np.float64]:
+    """Measure the cells of a source once for all runs that left it out; the window and the filter do not matter."""
+    preprocessor = Preprocessor(Preprocessing(white_balance=white_balance), ruler=True)
     with ThreadPoolExecutor(cores(0)) as pool:
-        found = pool.map(lambda path: preprocessor(cache.decoded(path)).diameter_in_red_cells, split.paths)
-        return np.array(list(found))
+        paths = read_split(data_root, source).paths
+        return np.array(list(pool.map(lambda path: preprocessor(cache.decoded(path)).diameter_in_red_cells, paths)))
 
 
 def fit_correction(parts: Sequence[LeftOut]) -> Correction:
@@ -158,7 +163,7 @@ def _scores(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str,
             for number, name in enumerate(CLASSES)
             if enough[number]
         },
-        "calibration_error": round(expected_calibration_error(confidence, correct), 4),
+        "calibration_error": round(bin_by_confidence(confidence, correct).error, 4),
         "min_confidence": limit,
         "unflagged": round(float((confidence >= limit).mean()), 4),
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.reliability import bin_by_confidence, undo_temperature
-from wbc.adaptation.calibration import probabilities
+from evaluation.reliability import undo_temperature
+from wbc.adaptation.calibration import bin_by_confidence, probabilities
 
 
 def test_calibration_error_by_hand() -> None:

@@ -117,7 +117,7 @@ def _above(value: float, most: float | None) -> bool:
 
 
 ACCEPTED_ERROR = 0.03
-"""Share of wrong answers among the unflagged that is accepted on a device that was not trained on."""
+"""Share of wrong answers among the unflagged that is accepted on each validation split."""
 
 
 def fit_min_confidence(
