@@ -54,6 +54,19 @@ def test_differential_is_that_of_the_library(page: Page) -> None:
     assert verdicts == {"below", "within", "above", "unclear"}
 
 
+@pytest.mark.parametrize(("foreign", "usual", "said"), [(3, 2, True), (2, 3, False), (3, 3, False), (4, 0, False)])
+def test_one_notice_where_most_cells_are_unlike_the_training(page: Page, foreign: int, usual: int, said: bool) -> None:
+    def cell(*codes: str) -> dict[str, object]:
+        review = {"needed": bool(codes), "reasons": [{"code": code} for code in codes]}
+        return {"status": "done", "decision": None, "result": {"class": "Monocyte", "review": review}}
+
+    cells = json.dumps([cell("unlike_training")] * foreign + [cell("low_confidence")] * usual)
+    result = page.module("differential.js", f"m.differential({cells})")
+    assert result["foreign"] is said
+    words = page.module("differential-view.js", f"m.words({json.dumps(result)})")
+    assert words.count("unlike the training images") == said
+
+
 def test_classes_and_adult_ranges_are_those_of_the_library(page: Page) -> None:
     classes = page.module("classes.js", "m.CLASSES")
     stated = {entry["name"]: tuple(entry["adultPercent"]) for entry in classes}
